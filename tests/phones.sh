@@ -1,0 +1,18 @@
+#!/bin/sh
+# Installs the real phones and tools that the tests drive. As root with apt; otherwise it says what is missing,
+# and the tests that need them skip with that reason (in CI they fail instead).
+need=""
+have() { command -v "$1" >/dev/null 2>&1; }
+have baresip || need="$need baresip-core"
+have linphonec || need="$need linphone-cli"
+have sipp || need="$need sip-tester"
+have svmap || have sipvicious_svmap || need="$need sipvicious"
+have sox || need="$need sox"
+have espeak-ng || need="$need espeak-ng"
+[ -z "$need" ] && exit 0
+if [ "$(id -u)" != 0 ] || ! have apt-get; then
+  echo "phones.sh: not installed:$need (as root: apt-get install --no-install-recommends$need)"; exit 0
+fi
+echo "phones.sh: installing$need"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq && apt-get install -y -qq --no-install-recommends $need >/dev/null
