@@ -1,0 +1,348 @@
+"""Datagrams in batches: one ``recvmmsg`` and one ``sendmmsg`` call a socket, over numpy arrays.
+
+The kernel reads and writes our arrays directly: they are laid out as Linux's ``mmsghdr``, ``iovec`` and
+``sockaddr_in6`` (64-bit ABIs). Packets live in a pool of fixed slots; what is received is named by its slot number
+and stays where the kernel put it until the slot is given back, so a packet is never copied on its way in.
+
+IPv4 travels as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2): one socket type, one address layout.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import ipaddress
+import socket
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+U8: TypeAlias = NDArray[np.uint8]
+U32: TypeAlias = NDArray[np.uint32]
+U64: TypeAlias = NDArray[np.uint64]
+I32: TypeAlias = NDArray[np.int32]
+F64: TypeAlias = NDArray[np.float64]
+
+STRIDE = 1664
+"""Bytes a slot: an Ethernet MTU, room for an SRTP trailer, a multiple of the cache line."""
+
+MMSGHDR = np.dtype(
+    {
+        "names": ["name", "namelen", "iov", "iovlen", "control", "controllen", "flags", "len"],
+        "formats": ["u8", "u4", "u8", "u8", "u8", "u8", "i4", "u4"],
+        "offsets": [0, 8, 16, 24, 32, 40, 48, 56],
+        "itemsize": 64,
+    }
+)
+IOVEC = np.dtype([("base", "u8"), ("len", "u8")])
+SOCKADDR_WORDS = 8
+"""A ``sockaddr_in6`` is 28 bytes; rows of eight 32-bit words keep it aligned and comparable as words."""
+SOCKADDR_SIZE = 28
+CMSG = np.dtype([("len", "u8"), ("level", "i4"), ("type", "i4"), ("sec", "i8"), ("nsec", "i8")])
+
+SO_TIMESTAMPNS = 35
+MSG_TRUNC = 0x20
+_NO_ROOM = (errno.EAGAIN, errno.ENOBUFS, errno.EWOULDBLOCK)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_recvmmsg = _libc.recvmmsg
+_recvmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
+_sendmmsg = _libc.sendmmsg
+_sendmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
+
+
+def address_words(host: str, port: int) -> U32:
+    """The eight words of a ``sockaddr_in6`` for an address given as text.
+
+    Raises:
+        ValueError: the host is no IP address, or the port is not 0 to 65535.
+    """
+    ip = ipaddress.ip_address(host.split("%")[0].strip("[]"))
+    if not 0 <= port <= 0xFFFF:
+        raise ValueError(f"{port} is no UDP port")
+    raw = ip.packed if ip.version == 6 else b"\0" * 10 + b"\xff\xff" + ip.packed
+    family = int(socket.AF_INET6).to_bytes(2, "little" if np.little_endian else "big")
+    return np.frombuffer(family + port.to_bytes(2, "big") + b"\0" * 4 + raw + b"\0" * 8, np.uint32).copy()
+
+
+def address_text(words: U32) -> tuple[str, int]:
+    """What :func:`address_words` was given; IPv4-mapped addresses come back as IPv4."""
+    raw = words.tobytes()
+    ip = ipaddress.IPv6Address(raw[8:24])
+    return str(ip.ipv4_mapped or ip), int.from_bytes(raw[2:4], "big")
+
+
+def open_socket(host: str, port: int, *, buffer: int = 4 << 20) -> socket.socket:
+    """A non-blocking UDP socket on ``host`` with kernel receive timestamps.
+
+    Raises:
+        OSError: the address can't be bound.
+    """
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    try:
+        ip = ipaddress.ip_address(host or "::")
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        for option, forced in ((socket.SO_RCVBUF, 33), (socket.SO_SNDBUF, 32)):
+            try:  # SO_RCVBUFFORCE passes net.core.rmem_max where we may
+                sock.setsockopt(socket.SOL_SOCKET, forced, buffer)
+            except PermissionError:
+                sock.setsockopt(socket.SOL_SOCKET, option, buffer)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        _mark_expedited(sock)
+        sock.bind((f"::ffff:{ip}" if ip.version == 4 else str(ip), port))
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _mark_expedited(sock: socket.socket) -> None:
+    """DSCP EF (RFC 4594 §4.1, telephony): both the IPv6 and the IPv4-mapped packets of the socket."""
+    for level, option in ((socket.IPPROTO_IPV6, socket.IPV6_TCLASS), (socket.IPPROTO_IP, socket.IP_TOS)):
+        sock.setsockopt(level, option, 46 << 2)
+
+
+class PacketPool:
+    """Fixed slots of :data:`STRIDE` bytes, lent and given back by number."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        # Untouched pages cost nothing, and the most recently freed slot is lent first: its lines are warm.
+        self.memory: U8 = np.zeros((slots, STRIDE), np.uint8)
+        self.words: U32 = self.memory.view(np.uint32)
+        self.base = int(self.memory.ctypes.data)
+        self.flat: U8 = self.memory.reshape(-1)
+        self._free: I32 = np.arange(slots - 1, -1, -1, dtype=np.int32)
+        self._count = slots
+
+    @property
+    def free(self) -> int:
+        return self._count
+
+    def take(self, n: int) -> I32:
+        """Up to ``n`` slots (fewer when the pool runs dry)."""
+        n = min(n, self._count)
+        taken = self._free[self._count - n : self._count].copy()
+        self._count -= n
+        return taken
+
+    def give(self, slots: I32) -> None:
+        n = len(slots)
+        self._free[self._count : self._count + n] = slots
+        self._count += n
+
+    def addresses(self, slots: I32) -> U64:
+        """Memory address of each slot."""
+        return slots.astype(np.uint64) * np.uint64(STRIDE) + np.uint64(self.base)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one beat received; ``n`` packets. Views, good until the next :meth:`Receiver.receive`."""
+
+    slots: I32
+    """(n,) pool slots, now the caller's to give back."""
+    lengths: I32
+    """(n,) bytes."""
+    sockets: NDArray[np.intp]
+    """(n,) index of the socket."""
+    sources: U32
+    """(n, 8) words of the source's sockaddr_in6."""
+    arrivals: F64
+    """(n,) seconds on the monotonic clock, from the kernel's timestamp."""
+    truncated: int = 0
+
+
+class Receiver:
+    """Drains many sockets into one contiguous batch.
+
+    The message headers of a beat are one array; each socket's call continues where the last one's ended.
+    """
+
+    def __init__(self, pool: PacketPool, capacity: int = 8192) -> None:
+        self._pool = pool
+        self.capacity = capacity
+        self._headers = np.zeros(capacity, MMSGHDR)
+        self._iov = np.zeros(capacity, IOVEC)
+        self._names: U32 = np.zeros((capacity, SOCKADDR_WORDS), np.uint32)
+        self._control = np.zeros(capacity, CMSG)
+        self._slots: I32 = np.full(capacity, -1, np.int32)
+        self._lengths: I32 = np.zeros(capacity, np.int32)
+        self._base = int(self._headers.ctypes.data)
+        index = np.arange(capacity, dtype=np.uint64)
+        self._headers["name"] = self._names.ctypes.data + index * np.uint64(4 * SOCKADDR_WORDS)
+        self._headers["iov"] = self._iov.ctypes.data + index * np.uint64(IOVEC.itemsize)
+        self._headers["iovlen"] = 1
+        self._headers["control"] = self._control.ctypes.data + index * np.uint64(CMSG.itemsize)
+        self._iov["len"] = STRIDE - 64  # the tail stays ours (SRTP)
+        self._posted = 0
+        self._dirty = capacity
+        self._first = 0
+
+    def _post(self, used: int) -> None:
+        """Put fresh slots under the first ``used`` headers, whose packets went away, and reset those headers."""
+        headers = self._headers[: self._dirty]
+        headers["namelen"] = SOCKADDR_SIZE
+        headers["controllen"] = CMSG.itemsize
+        headers["flags"] = 0
+        fresh = self._pool.take(used)
+        kept = self._posted - used
+        if len(fresh) < used:  # the pool ran dry: fewer headers are ready, the rest wait in the kernel
+            self._slots[len(fresh) : len(fresh) + kept] = self._slots[used : used + kept].copy()
+        self._slots[: len(fresh)] = fresh
+        self._posted = len(fresh) + kept
+        upto = self._posted if len(fresh) < used else used
+        self._iov["base"][:upto] = self._pool.addresses(self._slots[:upto])
+
+    def receive(self, fds: list[int], now: float, realtime: float, *, per_socket: int = 4096) -> Batch:
+        """Everything that waits, round-robin between beats so that a flooded socket can't starve the others.
+
+        Args:
+            fds: the sockets; ``Batch.sockets`` indexes this list.
+            now, realtime: the same instant on the monotonic and the wall clock (the kernel stamps the latter).
+            per_socket: at most so many packets of one socket a beat; the rest waits, then falls to the kernel.
+        """
+        if self._posted < self.capacity and self._pool.free:
+            grow = self._pool.take(self.capacity - self._posted)
+            end = self._posted + len(grow)
+            self._slots[self._posted : end] = grow
+            self._iov["base"][self._posted : end] = self._pool.addresses(grow)
+            self._headers["namelen"][self._posted : end] = SOCKADDR_SIZE
+            self._headers["controllen"][self._posted : end] = CMSG.itemsize
+            self._posted = end
+        count, owners, counts = 0, [], []
+        total = len(fds)
+        self._first = (self._first + 1) % max(total, 1)
+        for step in range(total):
+            which = (self._first + step) % total
+            room = min(self._posted - count, per_socket)
+            if room <= 0:
+                break
+            got = _recvmmsg(fds[which], self._base + count * MMSGHDR.itemsize, room, socket.MSG_DONTWAIT, None)
+            if got > 0:
+                owners.append(which)
+                counts.append(got)
+                count += got
+        headers = self._headers[:count]
+        slots = self._slots[:count].copy()
+        stamps = self._control[:count]
+        arrivals = np.where(
+            headers["controllen"] >= CMSG.itemsize,
+            (stamps["sec"] - int(realtime)) + stamps["nsec"] * 1e-9 + (now - realtime % 1.0),
+            now,
+        )
+        # A stepped wall clock must not send packets into the future or the far past.
+        np.clip(arrivals, now - 1.0, now, out=arrivals)
+        lengths = headers["len"].astype(np.int32)
+        cut = (headers["flags"] & MSG_TRUNC) != 0
+        lengths[cut] = 0
+        batch = Batch(
+            slots=slots,
+            lengths=lengths,
+            sockets=np.repeat(np.array(owners, np.intp), counts),
+            sources=self._names[:count].copy(),
+            arrivals=arrivals,
+            truncated=int(cut.sum()),
+        )
+        self._dirty = count
+        if count:
+            self._post(count)
+        return batch
+
+
+class Sender:
+    """Sends many packets by one call a socket: each is a header and a payload, gathered by the kernel."""
+
+    def __init__(self, capacity: int) -> None:
+        self._headers = np.zeros(capacity, MMSGHDR)
+        self._iov = np.zeros((capacity, 2), IOVEC)
+        self._headers["iov"] = self._iov.ctypes.data + np.arange(capacity, dtype=np.uint64) * np.uint64(
+            2 * IOVEC.itemsize
+        )
+        self._headers["iovlen"] = 2
+        self._headers["namelen"] = SOCKADDR_SIZE
+        self._base = int(self._headers.ctypes.data)
+        self.capacity = capacity
+        self.dropped = 0
+
+    def send(
+        self,
+        fds: list[int],
+        sockets: NDArray[np.intp],
+        names: U64,
+        heads: U64,
+        head_lengths: NDArray[Any] | int,
+        bodies: U64,
+        body_lengths: NDArray[Any] | int,
+    ) -> int:
+        """Send n packets, sorted by socket; returns how many the kernel took.
+
+        Args:
+            sockets: (n,) ascending indices into ``fds``.
+            names, heads, bodies: (n,) memory addresses of sockaddr_in6, header bytes, payload bytes.
+        """
+        n = len(sockets)
+        if n > self.capacity:
+            raise ValueError(f"{n} packets for a sender of {self.capacity}")
+        headers, iov = self._headers[:n], self._iov[:n]
+        headers["name"] = names
+        iov["base"][:, 0] = heads
+        iov["len"][:, 0] = head_lengths
+        iov["base"][:, 1] = bodies
+        iov["len"][:, 1] = body_lengths
+        edges = np.flatnonzero(np.diff(sockets)) + 1
+        starts = [0, *edges.tolist()] if n else []
+        sent = 0
+        for start, stop in zip(starts, [*starts[1:], n], strict=True):
+            sent += self._send_run(fds[int(sockets[start])], start, stop)
+        self.dropped += n - sent
+        return sent
+
+    def _send_run(self, fd: int, start: int, stop: int) -> int:
+        sent, refusals = 0, 0
+        while start < stop and refusals < 16:
+            # The kernel takes at most UIO_MAXIOV (1024) messages a call.
+            done = _sendmmsg(fd, self._base + start * MMSGHDR.itemsize, min(stop - start, 1024), socket.MSG_DONTWAIT)
+            if done > 0:
+                start += done
+                sent += done
+                continue
+            if ctypes.get_errno() in _NO_ROOM:
+                break  # a full socket buffer: what is late now is worthless later
+            start += 1  # that destination is unreachable or forbidden: the others still get theirs
+            refusals += 1
+        return sent
+
+
+def open_pairs(host: str, ports: range) -> tuple[list[int], list[socket.socket], list[socket.socket]]:
+    """RTP/RTCP socket pairs on the even ports of ``ports`` (RFC 3550 §11), skipping those that are taken.
+
+    Raises:
+        OSError: not one pair can be bound.
+    """
+    numbers: list[int] = []
+    rtp: list[socket.socket] = []
+    rtcp: list[socket.socket] = []
+    trouble: OSError | None = None
+    for port in range(ports.start + ports.start % 2, ports.stop - 1, 2):
+        try:
+            even = open_socket(host, port)
+        except OSError as error:
+            trouble = error
+            continue
+        try:
+            odd = open_socket(host, port + 1, buffer=1 << 20)
+        except OSError as error:
+            even.close()
+            trouble = error
+            continue
+        numbers.append(port)
+        rtp.append(even)
+        rtcp.append(odd)
+    if not numbers:
+        reason = trouble.strerror if trouble else "the range is empty"
+        raise OSError(trouble.errno if trouble else errno.EINVAL, f"no media port of {ports} on {host}: {reason}")
+    return numbers, rtp, rtcp
