@@ -277,12 +277,15 @@ class Sender:
         head_lengths: NDArray[Any] | int,
         bodies: U64,
         body_lengths: NDArray[Any] | int,
+        controls: U64 | None = None,
+        control_length: int = 0,
     ) -> int:
         """Send n packets, sorted by socket; returns how many the kernel took.
 
         Args:
             sockets: (n,) ascending indices into ``fds``.
             names, heads, bodies: (n,) memory addresses of sockaddr_in6, header bytes, payload bytes.
+            controls: (n,) memory addresses of control messages (``IP_PKTINFO``: the source address to send from).
         """
         n = len(sockets)
         if n > self.capacity:
@@ -293,6 +296,9 @@ class Sender:
         iov["len"][:, 0] = head_lengths
         iov["base"][:, 1] = bodies
         iov["len"][:, 1] = body_lengths
+        if controls is not None:
+            headers["control"] = controls
+            headers["controllen"] = control_length
         edges = np.flatnonzero(np.diff(sockets)) + 1
         starts = [0, *edges.tolist()] if n else []
         sent = 0

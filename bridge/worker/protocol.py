@@ -64,6 +64,21 @@ class SendState(msgspec.Struct, frozen=True):
 # ---------------------------------------------------------------------------------------------- commands
 
 
+class Begin(msgspec.Struct, frozen=True, tag=True):
+    """The first command a worker gets: where it listens and how much it holds."""
+
+    host: str
+    """IP address of the media sockets; empty: all."""
+    ports: tuple[int, ...]
+    """Even RTP ports to bind; those that are taken are left out of :class:`Ready`."""
+    capacity: int = 4096
+    """Streams at most."""
+    seed: int = 0
+    """0: from the operating system."""
+    cpu: int = -1
+    """Bind the process to this CPU; -1: wherever."""
+
+
 class SetRoom(msgspec.Struct, frozen=True, tag=True):
     """Make a room, or change it."""
 
@@ -178,7 +193,7 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     """Send RTCP BYE for all streams and end."""
 
 
-Command = SetRoom | DropRoom | SetStream | DropStream | Say | Hush | Capture | SendKeys | SetTalker | Stop
+Command = Begin | SetRoom | DropRoom | SetStream | DropStream | Say | Hush | Capture | SendKeys | SetTalker | Stop
 
 # ------------------------------------------------------------------------------------------------ events
 

@@ -1,0 +1,338 @@
+"""The asyncio driver of the sans-IO signalling cores: sockets in, sockets out, one timer.
+
+A core is mutated, then its datagrams, its events and its deadline are drained; nothing else here knows SIP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+
+from bridge.signalling.flow import Core, Flow, Transport
+
+log = structlog.get_logger("io")
+
+E = TypeVar("E")
+
+DATAGRAMS_A_TURN = 64
+"""Datagrams read from one socket before the loop sees to the others."""
+MAX_DATAGRAM = 65535
+CONNECT_TIMEOUT = 8.0
+"""Seconds for a TCP/TLS connection: well below Timer B (32 s, RFC 3261 §17.1.1.2), so the next target gets its try."""
+WRITE_LIMIT = 1 << 20
+"""Bytes a peer may leave unread before its connection is cut: it holds our memory."""
+IDLE = 900.0
+"""Seconds without a byte after which a connection is closed; RFC 5626 §4.4.1 keep-alives come every 95 to 120 s."""
+CONNECTIONS = 4096
+CONNECTIONS_A_HOST = 512
+"""Of one remote address; a proxy in front of us has few, a flood has many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where to listen: ``udp:127.0.0.1:5060`` as a value."""
+
+    transport: Transport
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Listener:
+        """From ``udp:HOST:PORT``, ``tcp:[::1]:5060``, ``tls:0.0.0.0:5061``; the port may be left out.
+
+        Raises:
+            ValueError: says what is wrong with the text.
+        """
+        name, _, rest = text.partition(":")
+        try:
+            transport = Transport(name.upper())
+        except ValueError:
+            raise ValueError(f"{text!r}: begin with udp:, tcp: or tls:, as in udp:127.0.0.1:5060") from None
+        host, colon, port = rest.rpartition(":")
+        if not colon or rest.endswith("]"):
+            host, port = rest, "5061" if transport in (Transport.TLS, Transport.WSS) else "5060"
+        host = host.strip("[]")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"{text!r}: write an address and a port, as in {name}:127.0.0.1:5060 or {name}:[::1]:5060")
+        return cls(transport, host, int(port))
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.transport.lower()}:{host}:{self.port}"
+
+
+class Driver(Generic[E]):
+    """Drives one core over any number of listeners."""
+
+    def __init__(
+        self,
+        core: Core[E],
+        deliver: Callable[[E], None],
+        *,
+        server_tls: ssl.SSLContext | None = None,
+        client_tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.core = core
+        self._deliver = deliver
+        self._server_tls = server_tls
+        self._client_tls = client_tls
+        self._udp: dict[tuple[str, int], socket.socket] = {}
+        self._servers: list[asyncio.Server] = []
+        self._connections: dict[tuple[Transport, tuple[str, int]], _Connection] = {}
+        self._hosts: dict[str, int] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self.listeners: list[Listener] = []
+        self.refused = 0
+
+    # --------------------------------------------------------------------------------------- listening
+
+    async def listen(self, listener: Listener) -> Listener:
+        """Open a listener; returns it with the port it got (port 0 asks for any).
+
+        Raises:
+            OSError: the address can't be had.
+            ValueError: TLS without a certificate.
+        """
+        if listener.transport is Transport.UDP:
+            bound = self._listen_udp(listener)
+        else:
+            bound = await self._listen_stream(listener)
+        self.listeners.append(bound)
+        return bound
+
+    def _listen_udp(self, listener: Listener) -> Listener:
+        family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind((listener.host, listener.port))
+        except BaseException:
+            sock.close()
+            raise
+        local = sock.getsockname()[:2]
+        self._udp[local] = sock
+        asyncio.get_running_loop().add_reader(sock, self._read_udp, sock, local)
+        return Listener(Transport.UDP, *local)
+
+    async def _listen_stream(self, listener: Listener) -> Listener:
+        tls = self._server_tls if listener.transport is Transport.TLS else None
+        if listener.transport is Transport.TLS and tls is None:
+            raise ValueError(f"{listener}: TLS needs a certificate; set tls_certificate (and tls_key)")
+        local = (listener.host, listener.port)
+
+        def accept() -> _Connection:
+            return _Connection(self, listener.transport, local, None)
+
+        server = await asyncio.get_running_loop().create_server(accept, listener.host, listener.port, ssl=tls)
+        local = server.sockets[0].getsockname()[:2]
+        self._servers.append(server)
+        return Listener(listener.transport, *local)
+
+    def _read_udp(self, sock: socket.socket, local: tuple[str, int]) -> None:
+        now = time.monotonic()
+        for _ in range(DATAGRAMS_A_TURN):
+            try:
+                data, remote = sock.recvfrom(MAX_DATAGRAM)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:  # an ICMP error of an earlier send; the transaction's timers deal with it
+                continue
+            self.core.receive(data, Flow(Transport.UDP, local, remote[:2]), now)
+        self.drain()
+
+    # --------------------------------------------------------------------------------------- draining
+
+    def drain(self) -> None:
+        """Send what the core wants sent, deliver its events, set its timer. Call after every mutation.
+
+        Delivering an event may mutate the core again; that is drained by the loop that is running, not by a nested
+        one.
+        """
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            busy = True
+            while busy:
+                busy = False
+                for data, flow in self.core.datagrams():
+                    self._send(data, flow)
+                for event in self.core.events():
+                    busy = True
+                    self._deliver(event)
+        finally:
+            self._draining = False
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        deadline = self.core.deadline()
+        if self._timer is not None:
+            if deadline is not None and self._timer.when() == deadline:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        self.core.expire(time.monotonic())
+        self.drain()
+
+    def _send(self, data: bytes, flow: Flow) -> None:
+        if flow.transport is Transport.UDP:
+            sock = self._udp.get(flow.local) or self._any_udp(flow)
+            try:
+                if sock is not None:
+                    sock.sendto(data, flow.remote)
+            except OSError as error:  # full buffer or no route: to the protocol a lost datagram
+                log.debug("datagram not sent", to=flow.remote, error=str(error))
+            return
+        connection = self._connections.get((flow.transport, flow.remote))
+        if connection is None:
+            connection = self._connect(flow)
+        connection.send(data)
+
+    def _any_udp(self, flow: Flow) -> socket.socket | None:
+        family = socket.AF_INET6 if ":" in flow.remote[0] else socket.AF_INET
+        return next((s for s in self._udp.values() if s.family == family), None)
+
+    def _connect(self, flow: Flow) -> _Connection:
+        connection = _Connection(self, flow.transport, flow.local, flow)
+        self._connections[flow.transport, flow.remote] = connection
+        task = asyncio.get_running_loop().create_task(self._open(flow, connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return connection
+
+    async def _open(self, flow: Flow, connection: _Connection) -> None:
+        tls = self._client_tls if flow.transport is Transport.TLS else None
+        try:
+            if flow.transport is Transport.TLS and tls is None:
+                raise OSError("no TLS settings")
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection, *flow.remote, ssl=tls, server_hostname=flow.remote[0] if tls else None
+                )
+        except (OSError, TimeoutError, ssl.SSLError) as error:
+            log.info("connection failed", to=f"{flow.transport} {flow.remote[0]}:{flow.remote[1]}", error=str(error))
+            self.gone(connection)
+
+    # --------------------------------------------------------------------------------------- connections
+
+    def came(self, connection: _Connection) -> bool:
+        """A connection was accepted; false: it is one too many."""
+        host = connection.flow.remote[0]
+        if len(self._connections) >= CONNECTIONS or self._hosts.get(host, 0) >= CONNECTIONS_A_HOST:
+            self.refused += 1
+            return False
+        self._connections[connection.flow.transport, connection.flow.remote] = connection
+        self._hosts[host] = self._hosts.get(host, 0) + 1
+        connection.counted = True
+        return True
+
+    def received(self, connection: _Connection, data: bytes) -> None:
+        self.core.receive(data, connection.flow, time.monotonic())
+        self.drain()
+
+    def gone(self, connection: _Connection) -> None:
+        key = (connection.flow.transport, connection.flow.remote)
+        if connection.counted:
+            host = connection.flow.remote[0]
+            self._hosts[host] -= 1
+            if not self._hosts[host]:
+                del self._hosts[host]
+        if self._connections.get(key) is connection:
+            del self._connections[key]
+            self.core.closed(connection.flow, time.monotonic())
+            self.drain()
+
+    def hang_up(self, flow: Flow) -> None:
+        """Close a flow's connection (its peer talks nonsense)."""
+        connection = self._connections.get((flow.transport, flow.remote))
+        if connection is not None:
+            connection.close()
+
+    def sweep(self, now: float) -> None:
+        """Close idle connections; call every minute or so."""
+        for connection in [c for c in self._connections.values() if now - c.heard > IDLE]:
+            connection.close()
+
+    async def close(self) -> None:
+        """Stop listening and let go of everything."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            self._timer.cancel()
+        for sock in self._udp.values():
+            loop.remove_reader(sock)
+            sock.close()
+        self._udp.clear()
+        for server in self._servers:
+            server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        for connection in list(self._connections.values()):
+            connection.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class _Connection(asyncio.Protocol):
+    """One TCP or TLS connection, accepted or opened."""
+
+    def __init__(self, driver: Driver[E], transport: Transport, local: tuple[str, int], flow: Flow | None) -> None:
+        self._driver = driver
+        self._kind = transport
+        self._local = local
+        self._opened_by_us = flow is not None
+        self.flow = flow or Flow(transport, local, ("", 0))
+        self._transport: asyncio.Transport | None = None
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self.counted = False
+        self.heard = time.monotonic()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._opened_by_us:
+            for data in self._waiting:
+                transport.write(data)
+            self._waiting.clear()
+            return
+        self.flow = Flow(self._kind, self._local, transport.get_extra_info("peername")[:2])
+        if not self._driver.came(self):
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = time.monotonic()
+        self._driver.received(self, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._driver.gone(self)
+
+    def send(self, data: bytes) -> None:
+        if self._transport is None:
+            self._size += len(data)
+            if self._size <= WRITE_LIMIT:
+                self._waiting.append(data)
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > WRITE_LIMIT:
+            log.warning("peer reads nothing; connection cut", peer=self.flow.remote)
+            self._transport.abort()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()

@@ -1,0 +1,223 @@
+"""All settings: one TOML file, the environment, flags; every one optional.
+
+Each section is frozen and stands beside its documentation: ``docs/configuration.md`` is generated from here
+(``visiopont settings --markdown``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from bridge.io import Listener
+
+
+class Section(BaseModel):
+    """A frozen part of the settings; a key that nobody knows is an error, not a surprise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Account(Section):
+    """Somebody who may register and, where authentication is required, call."""
+
+    user: str = Field(description="user part of the address of record")
+    password: str = Field(description="digest password (RFC 8760)", repr=False)
+
+
+class Provider(Section):
+    """A SIP provider that we register with."""
+
+    registrar: str = Field(description="its registrar, as in `sip:provider.example`")
+    user: str = Field(description="our user there")
+    password: str = Field(default="", description="our password there", repr=False)
+    expires: int = Field(default=600, ge=60, description="seconds asked for")
+
+
+class Sip(Section):
+    """SIP signalling."""
+
+    listen: tuple[str, ...] = Field(
+        default=("udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"),
+        description="listeners, as in `udp:127.0.0.1:5060`, `tcp:[::]:5060`, `tls:0.0.0.0:5061`",
+    )
+    address: str = Field(
+        default="",
+        description="the address we tell peers (Contact, SDP); empty: that of the listener, or of this machine's main "
+        "interface where a listener is on all",
+    )
+    domains: tuple[str, ...] = Field(default=(), description="domains that are ours besides our addresses")
+    tls_certificate: str = Field(default="", description="PEM file: certificate chain (and key, unless `tls_key`)")
+    tls_key: str = Field(default="", description="PEM file: private key")
+    tls_authorities: str = Field(default="", description="PEM file of authorities for connections that we open")
+    tls_verify: bool = Field(default=True, description="check the certificate of whom we call by TLS")
+    realm: str = Field(default="visiopont", description="digest realm")
+    require_authentication: bool = Field(default=False, description="callers must be one of `accounts`")
+    accounts: tuple[Account, ...] = Field(default=(), description="who may register")
+    providers: tuple[Provider, ...] = Field(default=(), description="where we register")
+    max_calls: int = Field(default=4000, ge=1, description="calls at once; the next one gets 503 with Retry-After")
+    calls_per_second: int = Field(default=200, ge=1, description="new calls a second; likewise")
+    session_expires: int = Field(default=1800, ge=90, description="session timer in seconds (RFC 4028)")
+
+    @field_validator("listen")
+    @classmethod
+    def _readable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            Listener.parse(text)
+        return value
+
+
+class Media(Section):
+    """Sound."""
+
+    host: str = Field(default="", description="address of the media sockets; empty: that of the first SIP listener")
+    ports: str = Field(default="16000-16255", description="UDP port range; each pair serves many callers")
+    workers: int = Field(default=1, ge=1, le=256, description="media processes, one a core")
+    streams: int = Field(default=4096, ge=16, le=16384, description="streams that one worker holds")
+    codecs: tuple[str, ...] = Field(
+        default=("opus", "G722", "PCMU", "PCMA", "L16/48000", "L16/16000"), description="what we speak, best first"
+    )
+    srtp: Literal["off", "offered", "required"] = Field(
+        default="offered", description="SDES (RFC 4568): accepted and offered, or demanded"
+    )
+    silence_timeout: float = Field(
+        default=60.0, ge=5.0, description="seconds without a packet after which a call that is not on hold is ended"
+    )
+    loudest: int = Field(default=8, ge=1, le=64, description="voices mixed at once in a large room")
+    agc: bool = Field(default=False, description="level everybody's voice")
+
+    @field_validator("ports")
+    @classmethod
+    def _range(cls, value: str) -> str:
+        parse_ports(value)
+        return value
+
+
+class Rooms(Section):
+    """Conference rooms."""
+
+    ad_hoc: bool = Field(default=True, description="dialling a name that is no room opens one")
+    language: Literal["fr-CA", "en-CA"] = Field(default="fr-CA", description="language of the prompts")
+    prompts: tuple[str, ...] = Field(
+        default=(), description="directories with better recordings, looked through before the built-in ones"
+    )
+    capacity: int = Field(default=3000, ge=2, description="participants in a room that does not say")
+    limit: int = Field(default=2000, ge=1, description="rooms at once")
+    entry: str = Field(default="accueil", description="user part that asks for a room number; empty: none")
+
+
+class Http(Section):
+    """HTTP API and metrics."""
+
+    listen: str = Field(default="127.0.0.1:8080", description="address and port; empty: no HTTP")
+
+
+class Storage(Section):
+    """What is kept."""
+
+    data: Path = Field(default=Path("data"), description="directory for the database and recorded names")
+
+
+class Log(Section):
+    """Logging."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least that is logged")
+    json_lines: bool = Field(default=False, description="one JSON object a line")
+
+
+def parse_ports(text: str) -> range:
+    """``16000-16255`` as a range.
+
+    Raises:
+        ValueError: says how to write it.
+    """
+    first, _, last = text.partition("-")
+    if not (first.isdigit() and last.isdigit() and 1024 <= int(first) < int(last) <= 65535):
+        raise ValueError(f"{text!r}: write two port numbers from 1024 to 65535, as in 16000-16255")
+    return range(int(first), int(last) + 1)
+
+
+class Settings(BaseSettings):
+    """Everything. In the environment ``VISIOPONT_SIP__ADDRESS`` is ``[sip] address``."""
+
+    model_config = SettingsConfigDict(env_prefix="VISIOPONT_", env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    sip: Sip = Sip()
+    media: Media = Media()
+    rooms: Rooms = Rooms()
+    http: Http = Http()
+    storage: Storage = Storage()
+    log: Log = Log()
+    room: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="`[room.NAME]` sections: rooms that are there from the start"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_file)
+
+
+_file: Path | None = None
+
+
+def load(file: Path | None, flags: dict[str, Any]) -> Settings:
+    """Flags over environment over file over defaults.
+
+    Args:
+        file: the TOML file; None: ``visiopont.toml`` in the working directory, if it is there.
+        flags: ``{"sip": {"listen": (...)}}``: what the command line says.
+
+    Raises:
+        pydantic.ValidationError: with every fault, not only the first.
+        FileNotFoundError: ``file`` was named and is not there.
+    """
+    global _file
+    if file is not None and not file.is_file():
+        raise FileNotFoundError(f"{file}: there is no such settings file")
+    _file = file or Path("visiopont.toml")
+    return Settings(**flags)
+
+
+def markdown() -> str:
+    """The configuration reference, from the settings themselves."""
+    lines = [
+        "# Configuration",
+        "",
+        "One TOML file (`visiopont.toml`, or `--config FILE`), the environment, and flags, each over the one before;",
+        "all optional. `[sip] address` in the file is `VISIOPONT_SIP__ADDRESS` in the environment.",
+        "This page is generated: `visiopont settings --markdown`.",
+    ]
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if not (isinstance(section, type) and issubclass(section, Section)):
+            continue
+        lines += [
+            "",
+            f"## [{name}]",
+            "",
+            (section.__doc__ or "").strip(),
+            "",
+            "| key | default | meaning |",
+            "|---|---|---|",
+        ]
+        for key, entry in section.model_fields.items():
+            default = entry.get_default(call_default_factory=True)
+            shown = ", ".join(f"`{d}`" for d in default) if isinstance(default, tuple) else f"`{default}`"
+            shown = "" if default in ("", ()) else shown
+            lines.append(f"| `{key}` | {shown} | {entry.description} |")
+    return "\n".join(lines) + "\n"
