@@ -1,0 +1,379 @@
+"""The adaptive jitter buffer: a ring of packets for every stream, all streams in one pass.
+
+Nothing is buffered beforehand. A packet is played at the first beat after it came, so on a clean network the buffer
+adds nothing but the wait for the beat. Where packets come too late the buffer runs dry, the gap is concealed without
+moving on (*stretch*), and from then on there is that much more slack; where for a while even the latest packet waited
+longer than a packet's time, one packet is taken out (*shrink*), in silence if there is any. After a pause in which
+nothing was sent, the first packet is held for as long as the jitter of the last seconds demands. There is no estimate
+of the talker's clock: a clock that drifts is jitter that never comes back, and the same two moves follow it.
+
+Rows are streams; sequence numbers are extended to 64 bits (RFC 3550 A.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .wire import F64, I32, U32
+
+Rows: TypeAlias = NDArray[np.intp]
+Bools: TypeAlias = NDArray[np.bool_]
+
+DEPTH = 64
+"""Packets a ring holds: 640 ms of 10 ms packets, more than the longest delay we add and a burst behind it."""
+MAX_DROPOUT = 3000
+MAX_MISORDER = 100
+"""RFC 3550 A.1: sequence steps beyond these are another beginning, believed when the next packet confirms it."""
+MAX_DELAY = 0.250
+"""Seconds: beyond this a conversation breaks down (ITU-T G.114 §3 wants 150 ms mouth to ear), so we'd rather lose."""
+MARGIN = 0.004
+"""Seconds of slack left after a shrink: a beat's own unsteadiness on a busy machine."""
+SLACK_WINDOW = 2.0
+"""Seconds of half a window for the least slack: the buffer shrinks after two to four calm seconds."""
+SPREAD_WINDOW = 4.0
+"""Seconds of half a window for the jitter that a pause's first packet is held for."""
+EXCESS = 0.060
+"""Slack (seconds) from which on shrinking no longer waits for silence: people begin to talk into each other."""
+PAUSE_SILENT = 0.1
+PAUSE_EXCESS = 0.2
+PAUSE_TALKING = 0.4
+"""Seconds between two shrinks: in silence, while far too deep, otherwise. Each is inaudible; a volley is not."""
+DRY_BEATS = 5
+"""Beats of concealment (100 ms) before a stream that sends nothing counts as silent (G.711 App. I fades by 60 ms)."""
+
+NOTHING = 0
+PLAY = 1
+CONCEAL = 2
+"""The packet is lost: fill its time, and move on."""
+STRETCH = 3
+"""The packet is late: fill a packet's time, and wait for it."""
+
+
+@dataclass(slots=True)
+class Popped:
+    """What the rings gave: one entry a row asked for."""
+
+    slots: I32
+    """Pool slot to play (PLAY), now the caller's; -1 otherwise."""
+    verdicts: NDArray[np.uint8]
+    following: I32
+    """CONCEAL: the packet after the lost one if it is here (it stays the ring's), else -1."""
+    shrink: Bools
+    """PLAY: the buffer is too deep; pop this row once more and make one packet's time of two."""
+
+
+class JitterBuffer:
+    """Rings and statistics of ``capacity`` streams."""
+
+    def __init__(self, capacity: int) -> None:
+        def column(dtype: type, fill: float = 0) -> NDArray[np.generic]:
+            return np.full(capacity, fill, dtype)
+
+        self._slots: I32 = np.full((capacity, DEPTH), -1, np.int32)
+        self._numbers: NDArray[np.int64] = np.full((capacity, DEPTH), -1, np.int64)
+        self._arrivals: F64 = np.zeros((capacity, DEPTH), np.float64)
+        self._holds: NDArray[np.float32] = np.zeros((capacity, DEPTH), np.float32)
+        self.clock: F64 = np.full(capacity, 8000.0)
+        self._started: Bools = np.zeros(capacity, np.bool_)
+        self._ssrc: U32 = np.zeros(capacity, np.uint32)
+        self._next: NDArray[np.int64] = np.zeros(capacity, np.int64)
+        self.highest: NDArray[np.int64] = np.zeros(capacity, np.int64)
+        """(rows,) extended highest sequence number received, counted from 65536 up."""
+        self.first: NDArray[np.int64] = np.zeros(capacity, np.int64)
+        self._bad: NDArray[np.int64] = np.full(capacity, -1, np.int64)
+        self.held: I32 = np.zeros(capacity, np.int32)
+        self._last_timestamp: U32 = np.zeros(capacity, np.uint32)
+        self._last_arrival: F64 = np.zeros(capacity)
+        self._last_sequence: NDArray[np.int64] = np.zeros(capacity, np.int64)
+        self.packet_time: F64 = np.full(capacity, 0.020)
+        """(rows,) seconds in a packet, learnt from timestamps."""
+        self._transit: F64 = np.zeros(capacity)
+        self._transit_low: F64 = np.zeros((2, capacity))
+        self._transit_high: F64 = np.zeros((2, capacity))
+        self._transit_since: F64 = np.zeros(capacity)
+        self._slack: F64 = np.full((2, capacity), np.inf)
+        self._slack_since: F64 = np.zeros(capacity)
+        self._shrunk: F64 = np.zeros(capacity)
+        self._dry: I32 = np.zeros(capacity, np.int32)
+        self._paused: Bools = np.zeros(capacity, np.bool_)
+        self._owed: Bools = np.zeros(capacity, np.bool_)
+        self._late_at: F64 = np.zeros(capacity)
+        self.jitter: F64 = np.zeros(capacity)
+        """(rows,) interarrival jitter in seconds (RFC 3550 A.8)."""
+        self.received: NDArray[np.int64] = np.zeros(capacity, np.int64)
+        self.late: NDArray[np.int64] = np.zeros(capacity, np.int64)
+        self.duplicate: NDArray[np.int64] = np.zeros(capacity, np.int64)
+        self.concealed: NDArray[np.int64] = np.zeros(capacity, np.int64)
+        """(rows,) packets' times filled: lost ones and stretches."""
+        self.delay: F64 = np.zeros(capacity)
+        """(rows,) seconds that the last packet played had waited."""
+        self._freed: list[I32] = []
+
+    def reset(self, row: int, clock_rate: int) -> None:
+        """A new stream in ``row``: empty ring, all counters zero. Its old packets are in :meth:`take_freed`."""
+        self._flush(np.array([row]))
+        for name, column in vars(self).items():
+            if isinstance(column, np.ndarray) and column.ndim == 1 and name != "clock":
+                column[row] = 0
+        self._bad[row] = -1
+        self.packet_time[row] = 0.020
+        self._slack[:, row] = np.inf
+        self.clock[row] = clock_rate
+
+    def expected(self, rows: Rows) -> NDArray[np.int64]:
+        """(n,) packets that should have come so far (RFC 3550 A.3)."""
+        count: NDArray[np.int64] = np.where(self._started[rows], self.highest[rows] - self.first[rows] + 1, 0)
+        return count
+
+    def take_freed(self) -> I32:
+        """Slots that the rings let go of by themselves since the last call."""
+        if not self._freed:
+            return np.zeros(0, np.int32)
+        freed = np.concatenate(self._freed)
+        self._freed.clear()
+        return freed
+
+    def _flush(self, rows: Rows) -> None:
+        slots = self._slots[rows]
+        self._freed.append(slots[slots >= 0])
+        self._slots[rows] = -1
+        self._numbers[rows] = -1
+        self.held[rows] = 0
+
+    # -------------------------------------------------------------------------------------- in
+
+    def insert(
+        self,
+        rows: Rows,
+        sequences: NDArray[np.int32],
+        timestamps: U32,
+        ssrcs: U32,
+        arrivals: F64,
+        slots: I32,
+    ) -> Bools:
+        """Put packets into their rings, in the order given; a row may occur many times.
+
+        Args:
+            rows, sequences, timestamps, ssrcs: (n,) RTP header fields of authentic packets.
+            arrivals: (n,) seconds.
+
+        Returns:
+            (n,) whether the ring keeps the packet; the slots of the others stay the caller's.
+        """
+        accepted = np.zeros(len(rows), np.bool_)
+        if not len(rows):
+            return accepted
+        turns = _turns(rows)
+        for turn in range(int(turns.max()) + 1):
+            at = np.flatnonzero(turns == turn) if turn or turns.any() else slice(None)
+            accepted[at] = self._insert_unique(
+                rows[at], sequences[at].astype(np.int64), timestamps[at], ssrcs[at], arrivals[at], slots[at]
+            )
+        return accepted
+
+    def _insert_unique(
+        self, rows: Rows, sequences: NDArray[np.int64], timestamps: U32, ssrcs: U32, arrivals: F64, slots: I32
+    ) -> Bools:
+        fresh = ~self._started[rows] | (self._ssrc[rows] != ssrcs)
+        step = (sequences - self.highest[rows] + 32768) % 65536 - 32768
+        jump = ~fresh & ((step > MAX_DROPOUT) | (step < -MAX_MISORDER))
+        if jump.any():
+            again = jump & (self._bad[rows] == sequences)
+            self._bad[rows[jump]] = (sequences[jump] + 1) % 65536
+            fresh |= again
+            jump &= ~again
+        numbers = self.highest[rows] + step
+        if fresh.any():
+            self._begin(rows[fresh], sequences[fresh], ssrcs[fresh], timestamps[fresh], arrivals[fresh])
+            numbers[fresh] = sequences[fresh] + 65536
+        far = ~jump & (numbers - self._next[rows] >= DEPTH)
+        if far.any():  # a gap longer than the ring: what is in it is history
+            self._flush(rows[far])
+            self._next[rows[far]] = numbers[far]
+        late = ~jump & (numbers < self._next[rows])
+        place = numbers % DEPTH
+        twin = ~jump & ~late & (self._numbers[rows, place] == numbers)
+        good = ~(jump | late | twin)
+        if late.any():
+            self._count_late(rows[late], arrivals[late])
+        self.duplicate[rows[twin]] += 1
+        if not good.all():
+            rows, numbers, place, timestamps = rows[good], numbers[good], place[good], timestamps[good]
+            arrivals, slots = arrivals[good], slots[good]
+        self._time(rows, numbers, timestamps, arrivals)
+        self._slots[rows, place] = slots
+        self._numbers[rows, place] = numbers
+        self._arrivals[rows, place] = arrivals
+        low = np.minimum(self._transit_low[0, rows], self._transit_low[1, rows])
+        high = np.maximum(self._transit_high[0, rows], self._transit_high[1, rows])
+        self._holds[rows, place] = np.minimum(high - self._transit[rows], np.minimum(high - low, MAX_DELAY))
+        self.held[rows] += 1
+        self.received[rows] += 1
+        self.highest[rows] = np.maximum(self.highest[rows], numbers)
+        result: Bools = good
+        return result
+
+    def _begin(self, rows: Rows, sequences: NDArray[np.int64], ssrcs: U32, timestamps: U32, arrivals: F64) -> None:
+        self._flush(rows)
+        numbers = sequences + 65536
+        self._started[rows] = True
+        self._ssrc[rows] = ssrcs
+        self._next[rows] = self.highest[rows] = self.first[rows] = numbers
+        self.received[rows] = 0
+        self._bad[rows] = -1
+        self._last_sequence[rows] = numbers - 1
+        self._last_timestamp[rows] = timestamps
+        self._last_arrival[rows] = arrivals
+        self._transit[rows] = 0
+        self._transit_low[:, rows] = 0
+        self._transit_high[:, rows] = 0
+        self._transit_since[rows] = arrivals
+        self._slack[:, rows] = np.inf
+        self._slack_since[rows] = arrivals
+        self._dry[rows] = 0
+        self._owed[rows] = False
+
+    def _count_late(self, rows: Rows, arrivals: F64) -> None:
+        """A little more delay would have saved it: owe the ring one stretch, but not for each packet of a volley."""
+        self.late[rows] += 1
+        owed = arrivals - self._late_at[rows] > PAUSE_EXCESS
+        self._owed[rows[owed]] = True
+        self._late_at[rows] = arrivals
+
+    def _time(self, rows: Rows, numbers: NDArray[np.int64], timestamps: U32, arrivals: F64) -> None:
+        """Interarrival jitter (A.8), the spread of transit times, and the packets' length."""
+        ticks = (timestamps - self._last_timestamp[rows]).view(np.int32)
+        media = ticks / self.clock[rows]
+        late = (arrivals - self._last_arrival[rows]) - media
+        sane = np.abs(late) < 5.0  # a jump of the timestamp says nothing of the network
+        late *= sane
+        self.jitter[rows] += (np.abs(late) - self.jitter[rows]) / 16
+        transit = self._transit[rows] + late
+        old = arrivals - self._transit_since[rows] > SPREAD_WINDOW
+        if old.any():
+            turn = rows[old]
+            for window, now in ((self._transit_low, transit), (self._transit_high, transit)):
+                window[1, turn] = window[0, turn]
+                window[0, turn] = now[old]
+            self._transit_since[turn] = arrivals[old]
+        self._transit[rows] = transit
+        self._transit_low[0, rows] = np.minimum(self._transit_low[0, rows], transit)
+        self._transit_high[0, rows] = np.maximum(self._transit_high[0, rows], transit)
+        neighbour = (numbers == self._last_sequence[rows] + 1) & (media > 0) & (media <= 0.120)
+        self.packet_time[rows] = np.where(neighbour, media, self.packet_time[rows])
+        self._last_sequence[rows] = numbers
+        self._last_timestamp[rows] = timestamps
+        self._last_arrival[rows] = arrivals
+
+    # -------------------------------------------------------------------------------------- out
+
+    def pop(self, rows: Rows, now: float, silent: Bools) -> Popped:
+        """Take one packet's time from each of ``rows`` (each at most once a call).
+
+        Args:
+            silent: (n,) nobody would hear if a packet were left out now.
+        """
+        n = len(rows)
+        slots = np.full(n, -1, np.int32)
+        verdicts = np.zeros(n, np.uint8)
+        following = np.full(n, -1, np.int32)
+        shrink = np.zeros(n, np.bool_)
+        number = self._next[rows]
+        place = number % DEPTH
+        here = self._started[rows] & (self._numbers[rows, place] == number)
+        waited = now - self._arrivals[rows, place]
+        hold = here & self._paused[rows] & (waited + 1e-3 < self._holds[rows, place])
+        owed = self._owed[rows] & self._started[rows] & (self.held[rows] > 0) & ~self._paused[rows]
+        play = here & ~hold & ~owed
+        self._play(rows, place, play, waited, slots)
+        verdicts[play] = PLAY
+        if owed.any():
+            self._owed[rows[owed]] = False
+            verdicts[owed] = STRETCH
+            self.concealed[rows[owed]] += 1
+        rest = np.flatnonzero(~here & ~owed & self._started[rows])
+        if rest.size:
+            self._miss(rows, rest, number, verdicts, following)
+        at = np.flatnonzero(play)
+        shrink[at] = self._too_deep(rows[at], waited[at], now, silent[at])
+        return Popped(slots, verdicts, following, shrink)
+
+    def _play(self, rows: Rows, place: NDArray[np.int64], play: Bools, waited: F64, slots: I32) -> None:
+        every = bool(play.all())
+        played, at = (rows, place) if every else (rows[play], place[play])
+        slots[play] = self._slots[played, at]
+        self._slots[played, at] = -1
+        self._numbers[played, at] = -1
+        self.held[played] -= 1
+        self._next[played] += 1
+        self._dry[played] = 0
+        self._paused[played] = False
+        self.delay[played] = waited if every else waited[play]
+
+    def _miss(
+        self, rows: Rows, rest: Rows, number: NDArray[np.int64], verdicts: NDArray[np.uint8], following: I32
+    ) -> None:
+        """The packet that is due is not there."""
+        some = self.held[rows[rest]] > 0
+        lost = rest[some]  # later ones are: it is lost
+        if lost.size:
+            who = rows[lost]
+            after = number[lost] + 1
+            beside = self._numbers[who, after % DEPTH] == after
+            following[lost[beside]] = self._slots[who[beside], after[beside] % DEPTH]
+            verdicts[lost] = CONCEAL
+            self._next[who] += 1
+            self.concealed[who] += 1
+        dry = rest[~some]
+        if dry.size:
+            who = rows[dry]
+            self._dry[who] += 1
+            talking = (self._dry[who] <= DRY_BEATS) & ~self._paused[who]
+            verdicts[dry[talking]] = STRETCH
+            self.concealed[who[talking]] += 1
+            self._paused[who[self._dry[who] >= DRY_BEATS]] = True
+
+    def _too_deep(self, rows: Rows, waited: F64, now: float, silent: Bools) -> Bools:
+        """Where the least slack of the last seconds is more than a packet's time."""
+        old = now - self._slack_since[rows] > SLACK_WINDOW
+        if old.any():
+            turn = rows[old]
+            self._slack[1, turn] = self._slack[0, turn]
+            self._slack[0, turn] = np.inf
+            self._slack_since[turn] = now
+        self._slack[0, rows] = np.minimum(self._slack[0, rows], waited)
+        slack = np.minimum(self._slack[0, rows], self._slack[1, rows])
+        enough = slack > self.packet_time[rows] + MARGIN
+        if not enough.any():
+            return np.zeros(len(rows), np.bool_)
+        known = np.isfinite(self._slack[1, rows]) | (slack > MAX_DELAY)
+        since = now - self._shrunk[rows]
+        pause = np.where(silent, PAUSE_SILENT, np.where(slack > EXCESS, PAUSE_EXCESS, PAUSE_TALKING))
+        deep = enough & known & (since >= pause) & (self.held[rows] > 0)
+        deep &= self._numbers[rows, self._next[rows] % DEPTH] == self._next[rows]
+        turn = rows[deep]
+        self._shrunk[turn] = now
+        self._slack[:, turn] -= self.packet_time[turn]
+        result: Bools = deep
+        return result
+
+    def mark_pause(self, rows: Rows) -> None:
+        """What was just played says that the talker pauses (comfort noise, DTX): running dry is no loss now."""
+        self._paused[rows] = True
+
+
+def _turns(rows: Rows) -> NDArray[np.intp]:
+    """(n,) how many times each entry's row occurred before it."""
+    turns = np.zeros(len(rows), np.intp)
+    if len(rows) < 2 or np.bincount(rows).max() <= 1:
+        return turns
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    index = np.arange(len(rows))
+    turns[order] = index - np.repeat(index[starts], np.diff(np.append(starts, len(rows))))
+    return turns

@@ -1,0 +1,112 @@
+"""Who speaks: the active speaker of every room, by voice activity over three time scales.
+
+In the spirit of Volfin and Cohen's dominant speaker identification: a cough is loud at once but not for long, noise is
+there for long but never stands out of its own floor. Activity is counted against each stream's own noise floor.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+
+FLOOR_RISE = 1.004
+"""The noise floor's rise a beat: 3 dB in 3.5 s; it falls at once."""
+ABOVE_FLOOR = 8.0
+"""Power ratio (9 dB) over its floor at which a stream is active."""
+LEAST = 1100.0
+"""Mean square (-60 dBov) under which nothing is speech."""
+ONSET = 10
+"""Active beats among the last :data:`WINDOW` that make a speaker: 200 ms, which coughs and clicks don't reach."""
+WINDOW = 15
+"""300 ms."""
+HANGOVER = 75
+"""Beats (1.5 s) that a speaker who pauses stays the speaker."""
+CHALLENGE = 2.0
+"""Power ratio (3 dB) by which somebody must drown a speaker who has not stopped."""
+
+
+class SpeakerDetector:
+    """State for all rows and rooms."""
+
+    def __init__(self, rows: int) -> None:
+        self._floor: F32 = np.full(rows, LEAST, np.float32)
+        self._history: NDArray[np.uint32] = np.zeros(rows, np.uint32)
+        self._power: F32 = np.zeros(rows, np.float32)
+        self._quiet: NDArray[np.int32] = np.zeros(rows, np.int32)
+        self._room: NDArray[np.int32] = np.full(rows, -1, np.int32)
+        """(rows,) where it can be heard now."""
+        self.speaker: dict[int, int] = {}
+        """room index -> row"""
+
+    def reset(self, row: int) -> None:
+        """The row's stream is gone or new."""
+        self._floor[row], self._history[row], self._power[row], self._quiet[row] = LEAST, 0, 0, 0
+        self._room[row] = -1
+        for room in [room for room, who in self.speaker.items() if who == row]:
+            del self.speaker[room]
+
+    def active(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """(n,) whether each row's last beat was speech-like."""
+        bits: NDArray[np.bool_] = (self._history[rows] & np.uint32(1)) != 0
+        return bits
+
+    def update(
+        self, rows: NDArray[np.intp], rooms: NDArray[np.int32], power: F32, audible: NDArray[np.bool_]
+    ) -> list[tuple[int, int]]:
+        """One beat; returns the changes as (room index, row), row -1 for nobody.
+
+        Args:
+            power: (n,) mean square of this beat's sound.
+            audible: (n,) not muted and in a room.
+        """
+        floor = np.minimum(np.maximum(power, 1.0), self._floor[rows] * FLOOR_RISE)
+        self._floor[rows] = floor
+        on = audible & (power > np.maximum(floor * ABOVE_FLOOR, LEAST))
+        mask = np.uint32((1 << WINDOW) - 1)
+        history = ((self._history[rows] << np.uint32(1)) | on.astype(np.uint32)) & mask
+        self._history[rows] = history
+        self._power[rows] += (np.where(on, power, 0) - self._power[rows]) * np.float32(0.1)
+        self._quiet[rows] = np.where(on, 0, self._quiet[rows] + 1)
+        self._room[rows] = np.where(audible, rooms, -1)
+        return self._decide(rows, rooms, history, audible)
+
+    def _decide(
+        self,
+        rows: NDArray[np.intp],
+        rooms: NDArray[np.int32],
+        history: NDArray[np.uint32],
+        audible: NDArray[np.bool_],
+    ) -> list[tuple[int, int]]:
+        changes: list[tuple[int, int]] = []
+        candidates = np.flatnonzero(audible & (history != 0))
+        candidates = candidates[_ones(history[candidates]) >= ONSET]
+        best: dict[int, int] = {}
+        if candidates.size:
+            order = candidates[np.lexsort((self._power[rows[candidates]], rooms[candidates]))]
+            last = np.flatnonzero(np.append(np.diff(rooms[order]) != 0, True))
+            best = dict(zip(rooms[order[last]].tolist(), rows[order[last]].tolist(), strict=True))
+        for room, row in best.items():  # over rooms in which somebody speaks
+            now = self.speaker.get(room, -1)
+            if now == row:
+                continue
+            # A speaker who pauses gives way to whoever talks on; one who talks must be drowned.
+            paused = now < 0 or self._quiet[now] > ONSET
+            if paused or self._power[row] > CHALLENGE * self._power[now]:
+                self.speaker[room] = row
+                changes.append((room, row))
+        for room, row in list(self.speaker.items()):
+            if self._quiet[row] > HANGOVER or self._room[row] != room:
+                del self.speaker[room]
+                changes.append((room, -1))
+        return changes
+
+
+def _ones(words: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """Set bits of 16-bit numbers."""
+    x = words - ((words >> np.uint32(1)) & np.uint32(0x5555))
+    x = (x & np.uint32(0x3333)) + ((x >> np.uint32(2)) & np.uint32(0x3333))
+    x = (x + (x >> np.uint32(4))) & np.uint32(0x0F0F)
+    ones: NDArray[np.int32] = ((x + (x >> np.uint32(8))) & np.uint32(0x1F)).astype(np.int32)
+    return ones
