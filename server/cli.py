@@ -1,0 +1,214 @@
+"""The command line: ``visiopont serve``, ``demo``, ``rooms``, ``call``, ``top``, ``check``, ``settings``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from . import settings as settings_module
+from .settings import Settings
+
+app = typer.Typer(
+    help="Visiopont: a SIP/RTP conference bridge. / Visiopont : un pont de conférence SIP/RTP.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+Config = Annotated[Path | None, typer.Option("--config", help="TOML file; default: visiopont.toml if it is there")]
+SipFlag = Annotated[list[str] | None, typer.Option("--sip", help="listener, as udp:127.0.0.1:5060; repeatable")]
+HttpFlag = Annotated[str | None, typer.Option("--http", help="HTTP address, as 127.0.0.1:8080; '' for none")]
+PortsFlag = Annotated[str | None, typer.Option("--media-ports", help="UDP port range, as 16000-16255")]
+WorkersFlag = Annotated[int | None, typer.Option("--workers", help="media processes, one a core")]
+DataFlag = Annotated[Path | None, typer.Option("--data", help="directory for what is kept")]
+Server = Annotated[str, typer.Option("--server", envvar="VISIOPONT_SERVER", help="the running bridge's HTTP address")]
+DEFAULT_SERVER = "http://127.0.0.1:8080"
+
+
+def _flags(
+    sip: list[str] | None, http: str | None, ports: str | None, workers: int | None, data: Path | None
+) -> dict[str, Any]:
+    flags: dict[str, Any] = {}
+    if sip:
+        flags["sip"] = {"listen": tuple(sip)}
+    if http is not None:
+        flags["http"] = {"listen": http}
+    media: dict[str, Any] = {}
+    if ports is not None:
+        media["ports"] = ports
+    if workers is not None:
+        media["workers"] = workers
+    if media:
+        flags["media"] = media
+    if data is not None:
+        flags["storage"] = {"data": data}
+    return flags
+
+
+def _load(config: Path | None, flags: dict[str, Any]) -> Settings:
+    try:
+        return settings_module.load(config, flags)
+    except ValidationError as error:
+        for fault in error.errors():
+            where = ".".join(str(part) for part in fault["loc"])
+            err.print(f"[bold red]settings:[/] {where}: {fault['msg']}", highlight=False)
+    except (FileNotFoundError, ValueError) as error:
+        err.print(f"[bold red]settings:[/] {error}", highlight=False)
+    raise typer.Exit(2)
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    sip: SipFlag = None,
+    http: HttpFlag = None,
+    media_ports: PortsFlag = None,
+    workers: WorkersFlag = None,
+    data: DataFlag = None,
+) -> None:
+    """Run the bridge."""
+    _run(_load(config, _flags(sip, http, media_ports, workers, data)), demo=False)
+
+
+@app.command()
+def demo(
+    config: Config = None,
+    sip: SipFlag = None,
+    http: HttpFlag = None,
+    media_ports: PortsFlag = None,
+    workers: WorkersFlag = None,
+    data: DataFlag = None,
+) -> None:
+    """Run the bridge with a room `demo` in which three people talk already."""
+    _run(_load(config, _flags(sip, http, media_ports, workers, data)), demo=True)
+
+
+def _run(settings: Settings, *, demo: bool) -> None:
+    from .app import run
+
+    try:
+        status = asyncio.run(run(settings, demo=demo))
+    except (OSError, ValueError) as error:
+        err.print(f"[bold red]visiopont:[/] {error}", highlight=False)
+        err.print("`visiopont check` says more.", highlight=False)
+        status = 1
+    raise typer.Exit(status)
+
+
+@app.command()
+def check(
+    config: Config = None,
+    sip: SipFlag = None,
+    http: HttpFlag = None,
+    media_ports: PortsFlag = None,
+    workers: WorkersFlag = None,
+    data: DataFlag = None,
+) -> None:
+    """Say what is wrong with settings, ports, codecs or clock, and what to do."""
+    from .check import examine
+
+    settings = _load(config, _flags(sip, http, media_ports, workers, data))
+    failed = False
+    marks = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "error": "[red]error[/]  "}
+    for finding in examine(settings):
+        failed |= finding.verdict == "error"
+        out.print(f"{marks[finding.verdict]} {finding.subject}: {finding.detail}", highlight=False)
+        if finding.advice:
+            out.print(f"        {finding.advice}", highlight=False)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command("settings")
+def show_settings(
+    config: Config = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="the reference page instead of the values")] = False,
+) -> None:
+    """Print the settings in force, or their reference."""
+    if markdown:
+        sys.stdout.write(settings_module.markdown())
+        return
+    out.print_json(_load(config, {}).model_dump_json(exclude={"sip": {"accounts", "providers"}}))
+
+
+def _ask(server: str, method: str, path: str, **body: Any) -> Any:
+    """One API call; every failure ends in a sentence that says what to do."""
+    try:
+        answer = httpx.request(method, server.rstrip("/") + path, json=body or None, timeout=10)
+    except httpx.HTTPError as error:
+        err.print(f"[bold red]visiopont:[/] no bridge answers at {server} ({error}).", highlight=False)
+        err.print("Start one with `visiopont demo`, or name yours with --server.", highlight=False)
+        raise typer.Exit(1) from None
+    if answer.is_error:
+        try:
+            detail = answer.json().get("detail", answer.text)
+        except ValueError:
+            detail = answer.text
+        err.print(f"[bold red]visiopont:[/] {detail}", highlight=False)
+        raise typer.Exit(1)
+    return answer.json()
+
+
+@app.command()
+def rooms(server: Server = DEFAULT_SERVER) -> None:
+    """List the rooms of a running bridge and who is in them."""
+    found = _ask(server, "GET", "/api/v1/rooms")["rooms"]
+    if not found:
+        out.print("No room is open. Dial sip:demo@HOST to open one.")
+        return
+    table = Table("room", "number", "state", "participant", "role", "muted", "hand", box=None)
+    for room in found:
+        state = "locked" if room["locked"] else "open"
+        people = room["participants"] or [None]
+        for n, person in enumerate(people):
+            left = (room["name"], room["number"], state) if n == 0 else ("", "", "")
+            if person is None:
+                table.add_row(*left, "(empty)", "", "", "")
+                continue
+            muted = "host" if person["muted_by_host"] else "self" if person["muted_by_self"] else ""
+            table.add_row(*left, person["name"], person["role"], muted, str(person["hand"] or ""))
+    out.print(table)
+
+
+@app.command()
+def call(
+    uri: Annotated[str, typer.Argument(help="whom to call, as sip:alice@192.0.2.7")],
+    room: Annotated[str, typer.Option("--room", help="the room that the call joins")],
+    server: Server = DEFAULT_SERVER,
+) -> None:
+    """Dial out: call somebody into a room."""
+    answer = _ask(server, "POST", f"/api/v1/rooms/{room}/calls", uri=uri)
+    out.print(f"Calling {uri} into room {room} (participant {answer['participant']}).", highlight=False)
+
+
+@app.command()
+def top(
+    server: Server = DEFAULT_SERVER,
+    once: Annotated[bool, typer.Option("--once", help="print one picture and end")] = False,
+) -> None:
+    """Watch rooms, participants, levels, loss, jitter and the beat, live."""
+    from .top import watch
+
+    watch(lambda: _ask(server, "GET", "/api/v1/status"), out, once=once)
+
+
+def main() -> None:
+    """The ``visiopont`` command."""
+    try:
+        app()
+    except BrokenPipeError:  # `visiopont rooms | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()
