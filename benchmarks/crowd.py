@@ -114,7 +114,7 @@ class Crowd:
         marker_phone: int = -1,
         marker_payload: int = -1,
         quiet_payload: int = -1,
-        threshold: int = 40,
+        threshold: int = 18,
     ) -> Outcome:
         """Send for ``settle + seconds``; count what comes in the last ``seconds``.
 

@@ -186,7 +186,9 @@ class StreamTable:
             self.marker[row] = True
         self.send_kind[row] = send
         self.send_type[row] = spec.send.payload_type if spec.send else 0
-        self.ptime[row] = min(max(spec.ptime - spec.ptime % 10, 10), 60)
+        ptime = min(max(spec.ptime - spec.ptime % 10, 10), 60)
+        # Opus has no frames of 30 or 50 ms (RFC 7587 §4.2): then its packets are shorter, which ptime allows.
+        self.ptime[row] = {30: 20, 50: 40}.get(ptime, ptime) if send == Kind.OPUS else ptime
         self.event_type[row] = spec.send_event.payload_type if spec.send_event else 0
         self.cn_type[row] = spec.send_cn.payload_type if spec.send_cn else -1
         self.secure_out[row] = spec.srtp_send is not None

@@ -1,0 +1,497 @@
+"""The beat: everything a worker does every 20 ms, for all streams of all rooms, spelt once and in order."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.media.dtmf import EventReceiver, EventSender, InbandDetector, tones
+from bridge.media.jitter import JitterBuffer
+from bridge.media.srtp import SrtpTable
+from bridge.media.wire import PacketPool, Receiver, open_pairs
+from bridge.mixer.gain import Agc
+from bridge.mixer.level import dbov, mean_square
+from bridge.mixer.mix import AudioMix
+from bridge.mixer.mix import Voices as MixVoices
+from bridge.mixer.speaker import SpeakerDetector
+
+from . import protocol as say
+from .intake import Intake
+from .kind import CLOCK_RATE, SAMPLE_RATE, Kind
+from .outflow import RATES, Outflow
+from .player import CLIP_RATE, Clips, Players, Talkers
+from .protocol import Address, Begin, Command, Event, SendState, SetRoom, SetStream, StreamReport
+from .report import Reporter
+from .table import StreamTable, TableFull
+from .voice import Block, Voices
+
+Pcm: TypeAlias = NDArray[np.int16]
+F32: TypeAlias = NDArray[np.float32]
+
+BEATS_A_SECOND = 50
+RTCP_EVERY = 5
+"""Beats between looks at the RTCP sockets: a tenth of a second is soon enough for reports."""
+SILENT_AFTER = 5.0
+"""Seconds without a packet between two :class:`~bridge.worker.protocol.Silent`."""
+SAMPLES = {rate: rate // BEATS_A_SECOND for rate in RATES}
+
+
+@dataclass(slots=True)
+class Recording:
+    """A name being recorded."""
+
+    capture: int
+    left: int
+    """Beats."""
+    parts: list[Pcm] = field(default_factory=list)
+    heard: int = 0
+    silence: int = 0
+
+
+class Beat:
+    """A media worker's whole state, and what it does with it."""
+
+    def __init__(self, begin: Begin, emit: Callable[[Event], None], now: float) -> None:
+        self._emit = emit
+        self._rng = np.random.default_rng(begin.seed or None)
+        ports = _span(begin.ports)
+        numbers, self._rtp, self._rtcp = open_pairs(begin.host, ports)
+        wanted = set(begin.ports)
+        keep = [n for n, port in enumerate(numbers) if port in wanted]
+        self._numbers = [numbers[n] for n in keep]
+        for n in set(range(len(numbers))) - set(keep):
+            self._rtp[n].close()
+            self._rtcp[n].close()
+        self._rtp = [self._rtp[n] for n in keep]
+        self._rtcp = [self._rtcp[n] for n in keep]
+        self._fds = [s.fileno() for s in self._rtp]
+        self._rtcp_fds = [s.fileno() for s in self._rtcp]
+        self._index = {port: n for n, port in enumerate(self._numbers)}
+        self._build(begin.capacity)
+        self._beats = 0
+        self._late = 0
+        self._durations = np.zeros(BEATS_A_SECOND)
+        self._recordings: dict[int, Recording] = {}
+        self._senders: dict[int, EventSender] = {}
+        self._said_silent: NDArray[np.float64] = np.zeros(begin.capacity)
+        self._started = now
+        emit(say.Ready(version=say.VERSION, pid=os.getpid(), ports=tuple(self._numbers)))
+
+    def _build(self, capacity: int) -> None:
+        self.table = StreamTable(capacity, len(self._fds), self._rng)
+        self._pool = PacketPool(8192 + 4 * capacity)
+        self._media = Receiver(self._pool, 8192)
+        self._control = Receiver(self._pool, 512)
+        self._jitter = JitterBuffer(capacity)
+        self._srtp = SrtpTable(capacity)
+        self._events = EventReceiver(capacity)
+        self._inband = InbandDetector(capacity)
+        self._intake = Intake(
+            self.table,
+            self._pool,
+            self._jitter,
+            self._srtp,
+            self._events,
+            latched=self._on_latched,
+            pressed=lambda row, digit: self._on_key(row, digit, "event"),
+        )
+        self._voices = Voices(self.table, self._pool, self._intake.notes, self._jitter, self._rng)
+        self._mix = AudioMix(capacity)
+        self._out = Outflow(self.table, self._mix, self._srtp, self._fds)
+        self._agc = Agc(capacity)
+        self._agc_rooms: set[int] = set()
+        self._speakers = SpeakerDetector(capacity)
+        self._reporter = Reporter(
+            self.table, self._jitter, self._srtp, (self._fds, self._rtcp_fds), self._rng, self._out.heard_loss
+        )
+        self._clips = Clips()
+        self._players = Players(self._clips, self._on_said)
+        self._talkers = Talkers(self._clips)
+        self._room_numbers: dict[int, int] = {}
+
+    # ------------------------------------------------------------------------------------- the beat
+
+    def run(self, now: float, realtime: float, *, late: float) -> None:
+        """One beat.
+
+        Args:
+            now, realtime: the same instant on the monotonic and the wall clock.
+            late: seconds since it was due.
+        """
+        self._beats += 1
+        self._late += late > 1 / BEATS_A_SECOND
+        self._intake.media(self._media.receive(self._fds, now, realtime), now)
+        blocks = self._voices.run(now)
+        private, rooms = self._players.read(SAMPLES)
+        talkers = self._talkers.read(SAMPLES[CLIP_RATE])
+        self._listen(blocks)
+        self._mix.begin(self._mixable(blocks, rooms, talkers))
+        self._detect(talkers)
+        self._sign()
+        self._out.run(private, now)
+        self._slowly(now, realtime)
+        self._durations[self._beats % BEATS_A_SECOND] = time.monotonic() - now + late
+
+    def _slowly(self, now: float, realtime: float) -> None:
+        """What need not happen every beat; spread so that no beat does it all."""
+        if self._beats % RTCP_EVERY == 0:
+            self._intake.control(self._control.receive(self._rtcp_fds, now, realtime))
+        if self._intake.reports:
+            self._reporter.read(self._intake.reports, now, realtime)
+        if self._beats % RTCP_EVERY == 2:
+            self._reporter.send(now, realtime)
+        if self._beats % BEATS_A_SECOND == 7:
+            self._watch(now)
+        if self._beats % BEATS_A_SECOND == 13:
+            self._report()
+
+    def _mixable(self, blocks: list[Block], rooms: dict[int, Pcm], talkers: dict[int, Pcm]) -> list[MixVoices]:
+        """Everything that is heard by others: voices, simulated talkers, announcements to a room."""
+        table = self.table
+        voices = []
+        for block in blocks:
+            at = np.flatnonzero(self._voices.mixed[block.rows])
+            if not at.size:
+                continue
+            rows = block.rows[at]
+            gain = self._gain(rows, block.pcm[at])
+            voices.append(MixVoices(block.rate, rows, table.room[rows], block.pcm[at], gain))
+        if talkers:
+            rows = np.fromiter((row for row in talkers if not table.muted[row]), np.intp)
+            if rows.size:
+                pcm = np.stack([talkers[row] for row in rows.tolist()])
+                voices.append(MixVoices(CLIP_RATE, rows, table.room[rows], pcm, self._gain(rows, pcm)))
+        if rooms:
+            where = np.fromiter(rooms, np.int32)
+            nobody = np.full(len(where), -1, np.intp)
+            voices.append(MixVoices(CLIP_RATE, nobody, where, np.stack(list(rooms.values()))))
+        return voices
+
+    def _gain(self, rows: NDArray[np.intp], pcm: Pcm) -> F32 | None:
+        """Linear gains: what the host set, and the automatic one where the room wants it."""
+        table = self.table
+        gain = table.gain_in[rows]
+        steered = np.isin(table.room[rows], list(self._agc_rooms)) if self._agc_rooms else np.zeros(len(rows), np.bool_)
+        if not steered.any() and not gain.any():
+            return None
+        linear = (10 ** (gain / 20)).astype(np.float32)
+        if steered.any():
+            at = np.flatnonzero(steered)
+            linear[at] *= self._agc.update(rows[at], mean_square(pcm[at]), self._speakers.active(rows[at]))
+        return linear
+
+    def _detect(self, talkers: dict[int, Pcm]) -> None:
+        """Name the rooms' speakers."""
+        table = self.table
+        power = self._voices.levels.power
+        for row in np.flatnonzero(table.simulated).tolist():  # three in the demo
+            pcm = talkers.get(row)
+            power[row] = 0.0 if pcm is None else float(mean_square(pcm[None])[0])
+        rows = np.flatnonzero(table.live & (table.room > 0))
+        audible = ~table.muted[rows] & (self._voices.mixed[rows] | table.simulated[rows])
+        for room, row in self._speakers.update(rows, table.room[rows], power[rows], audible):
+            number = self._room_numbers.get(room, 0)
+            if number:
+                self._emit(say.Speaking(room=number, stream=int(table.stream[row]) if row >= 0 else 0))
+
+    def _listen(self, blocks: list[Block]) -> None:
+        """Those whose samples somebody else wants: tones in the audio, names being recorded."""
+        if not self._voices.forced.any():
+            return
+        table = self.table
+        for block in blocks:
+            if block.rate == 8000:
+                at = np.flatnonzero(table.inband[block.rows])
+                if at.size:
+                    for row, digit in self._inband.receive(block.rows[at], block.pcm[at]):
+                        self._on_key(row, digit, "tone")
+            for n in np.flatnonzero(np.isin(block.rows, list(self._recordings))).tolist():
+                self._record(int(block.rows[n]), block.pcm[n], block.rate)
+        for row in [row for row, recording in self._recordings.items() if recording.left <= 0]:
+            self._finish(row)
+
+    def _record(self, row: int, pcm: Pcm, rate: int) -> None:
+        recording = self._recordings[row]
+        recording.left -= 1
+        loud = float(mean_square(pcm[None])[0]) > 1.0e5  # -40 dBov: a voice into a telephone
+        recording.heard += loud
+        recording.silence = 0 if loud else recording.silence + 1
+        if recording.heard:
+            recording.parts.append(self._to_clip_rate(pcm, rate))
+            if recording.silence > BEATS_A_SECOND:  # a second of silence ends it
+                recording.left = 0
+
+    @staticmethod
+    def _to_clip_rate(pcm: Pcm, rate: int) -> Pcm:
+        """Good enough for a name: repeat or average."""
+        if rate == 8000:
+            return np.repeat(pcm, 2)
+        return pcm.reshape(-1, 3).mean(axis=1).astype(np.int16) if rate == 48000 else pcm
+
+    def _finish(self, row: int) -> None:
+        recording = self._recordings.pop(row)
+        self._force(row)
+        parts = recording.parts[: max(len(recording.parts) - recording.silence, 0)]
+        pcm = np.concatenate(parts) if parts and recording.heard >= 5 else np.zeros(0, np.int16)
+        self._clips.keep(recording.capture, pcm)
+        self._emit(
+            say.Captured(capture=recording.capture, stream=int(self.table.stream[row]), seconds=len(pcm) / CLIP_RATE)
+        )
+
+    def _force(self, row: int) -> None:
+        self._voices.forced[row] = bool(self.table.inband[row]) or row in self._recordings
+
+    def _sign(self) -> None:
+        """Telephone events to be sent in this beat."""
+        self._out.overrides.clear()
+        for row in list(self._senders):
+            packets = self._senders[row].packets()
+            if packets is None:
+                del self._senders[row]
+            elif packets:
+                self._out.overrides[row] = packets
+
+    # ------------------------------------------------------------------------------------- commands
+
+    def obey(self, command: Command, now: float) -> None:
+        """Carry out one command between two beats; what can't be done is told as Trouble."""
+        try:
+            self._obey(command, now)
+        except (ValueError, TableFull, KeyError) as error:
+            stream = getattr(command, "stream", 0)
+            self._emit(say.Trouble(reason=str(error), stream=stream, room=getattr(command, "room", 0)))
+
+    def _obey(self, command: Command, now: float) -> None:
+        match command:
+            case SetRoom():
+                self._set_room(command)
+            case say.DropRoom():
+                index = self.table.drop_room(command.room)
+                self._room_numbers.pop(index, None)
+                self._agc_rooms.discard(index)
+                self._players.forget(index, room=True)
+                self._mix.forget_room(index)
+            case SetStream():
+                self._set_stream(command, now)
+            case say.DropStream():
+                self._drop_stream(command.stream, now)
+            case say.Say():
+                self._say(command)
+            case say.Hush():
+                where = self.table.rooms.get(command.room) if command.room else self.table.rows.get(command.stream)
+                if where is not None:
+                    self._players.hush(where, room=bool(command.room))
+            case say.Capture():
+                row = self.table.rows[command.stream]
+                left = int(command.seconds * BEATS_A_SECOND)
+                self._recordings[row] = Recording(command.capture, left)
+                self._force(row)
+            case say.SendKeys():
+                self._send_keys(command)
+            case say.SetTalker():
+                self._set_talker(command, now)
+            case _:
+                raise ValueError(f"{type(command).__name__} is not for a running worker")
+
+    def _set_room(self, spec: SetRoom) -> None:
+        index = self.table.set_room(spec)
+        self._room_numbers[index] = spec.room
+        self._voices.selector.set_loudest(index, spec.loudest)
+        (self._agc_rooms.add if spec.agc else self._agc_rooms.discard)(index)
+
+    def _set_stream(self, spec: SetStream, now: float) -> None:
+        table = self.table
+        if spec.port not in self._index:
+            raise ValueError(f"port {spec.port} is not ours")
+        room = table.rooms[spec.room] if spec.room else 0
+        row = table.rows.get(spec.stream, -1)
+        fresh = row < 0
+        if fresh:
+            row = table.add(spec.stream, now)
+            self._said_silent[row] = now
+        before = int(table.main_kind[row])
+        was = int(table.room[row])
+        try:
+            table.configure(row, spec, room, self._index[spec.port])
+        except ValueError:
+            if fresh:
+                table.remove(spec.stream)
+            raise
+        if fresh:
+            self._jitter.reset(row, int(CLOCK_RATE[table.main_kind[row]]))
+        elif before != int(table.main_kind[row]):
+            self._jitter.clock[row] = CLOCK_RATE[table.main_kind[row]]
+        if was != room:
+            self._mix.forget_row(row)
+        self._set_keys(row, spec)
+        self._force(row)
+        self._reporter.add(row, spec.cname, now, xr=spec.xr)
+
+    def _set_keys(self, row: int, spec: SetStream) -> None:
+        if spec.srtp_send is not None:
+            index = spec.send_state.rtcp_index if spec.send_state else 0
+            key = spec.srtp_send
+            self._srtp.set_send(row, key.suite, key.material, rollover=key.rollover, rtcp_index=index)
+        if spec.srtp_receive is not None:
+            key = spec.srtp_receive
+            self._srtp.set_receive(row, key.suite, key.material, rollover=key.rollover)
+        if spec.srtp_send is None and spec.srtp_receive is None:
+            self._srtp.drop(row)
+
+    def _set_talker(self, command: say.SetTalker, now: float) -> None:
+        table = self.table
+        row = table.rows.get(command.stream, -1)
+        if row < 0:
+            row = table.add(command.stream, now)
+        table.simulated[row] = True
+        table.room[row] = table.rooms[command.room]
+        table.generation += 1
+        self._talkers.set(row, int(table.room[row]), command.clips, command.turn, command.turns)
+
+    def _drop_stream(self, stream: int, now: float) -> None:
+        row = self.table.rows.get(stream, -1)
+        if row < 0:
+            return
+        if not self.table.simulated[row]:
+            self._reporter.goodbye(np.array([row]), now, time.time())
+        self.table.remove(stream)
+        self._jitter.reset(row, 8000)
+        self._pool.give(self._jitter.take_freed())
+        self._srtp.drop(row)
+        self._voices.forget(row)
+        self._out.forget(row)
+        self._mix.forget_row(row)
+        self._speakers.reset(row)
+        self._agc.reset(row)
+        self._reporter.forget(row)
+        self._events.reset(row)
+        self._inband.reset(row)
+        self._players.forget(row, room=False)
+        self._talkers.drop(row)
+        self._recordings.pop(row, None)
+        self._senders.pop(row, None)
+
+    def _say(self, command: say.Say) -> None:
+        table = self.table
+        if command.room:
+            where, rate = table.rooms[command.room], CLIP_RATE
+        else:
+            where = table.rows[command.stream]
+            rate = int(SAMPLE_RATE[table.send_kind[where] or Kind.PCMU])
+        self._players.say(
+            where,
+            rate,
+            (command.say, command.clips),
+            room=bool(command.room),
+            loop=command.loop,
+            cut=command.interrupt,
+        )
+
+    def _send_keys(self, command: say.SendKeys) -> None:
+        row = self.table.rows[command.stream]
+        if self.table.event_type[row]:
+            self._senders[row] = EventSender(command.digits, int(self.table.clock(np.array([row]))[0]))
+            return
+        rate = int(SAMPLE_RATE[self.table.send_kind[row] or Kind.PCMU])
+        self._players.play(row, rate, tones(command.digits, rate))
+
+    # ------------------------------------------------------------------------------------- events
+
+    def _on_latched(self, row: int, address: tuple[str, int]) -> None:
+        self._emit(say.Latched(stream=int(self.table.stream[row]), remote=Address(*address)))
+
+    def _on_key(self, row: int, digit: str, source: str) -> None:
+        if row in self._recordings:
+            self._recordings[row].left = 0
+        self._emit(say.Key(stream=int(self.table.stream[row]), digit=digit, source=source))
+
+    def _on_said(self, number: int, error: str) -> None:
+        self._emit(say.Said(say=number, error=error))
+
+    def _watch(self, now: float) -> None:
+        """Tell of streams from which nothing comes."""
+        table = self.table
+        silent = table.live & ~table.simulated & (now - table.last_heard >= SILENT_AFTER)
+        silent &= now - self._said_silent >= SILENT_AFTER
+        for row in np.flatnonzero(silent).tolist():
+            self._said_silent[row] = now
+            seconds = float(now - table.last_heard[row])
+            self._emit(say.Silent(stream=int(table.stream[row]), seconds=seconds))
+
+    def _report(self) -> None:
+        table, jitter = self.table, self._jitter
+        rows = np.flatnonzero(table.live & ~table.simulated)
+        expected = jitter.expected(rows)
+        received = jitter.received[rows]
+        rollovers = self._srtp.rollover(rows)
+        levels = dbov(self._voices.levels.power[rows])
+        _, rtcp_indices = self._srtp.send_state(rows)
+        streams = []
+        for n, row in enumerate(rows.tolist()):  # once a second, for people to read
+            streams.append(
+                StreamReport(
+                    stream=int(table.stream[row]),
+                    received=int(received[n]),
+                    lost=max(int(expected[n] - received[n]), 0),
+                    late=int(jitter.late[row]),
+                    jitter_ms=round(1000 * float(jitter.jitter[row]), 2),
+                    delay_ms=round(1000 * float(jitter.delay[row]), 1),
+                    level_dbov=round(float(levels[n]), 1),
+                    sent=int(table.sent[row]),
+                    remote_lost=float(self._reporter.remote_lost[row]),
+                    round_trip_ms=round(1000 * float(self._reporter.round_trip[row]), 1),
+                    concealed_ms=int(1000 * jitter.concealed[row] * jitter.packet_time[row]),
+                    discarded=int(table.discarded[row]),
+                    send_state=SendState(
+                        ssrc=int(table.ssrc[row]),
+                        sequence=int(table.sequence[row]),
+                        timestamp=int(table.timestamp[row]),
+                        rollover=int(table.rollover[row]),
+                        rtcp_index=int(rtcp_indices[n]),
+                    ),
+                    receive_rollover=int(rollovers[n]),
+                )
+            )
+        beats = 1000 * np.sort(self._durations)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        self._emit(
+            say.Report(
+                streams=tuple(streams),
+                beat_p50_ms=round(float(beats[len(beats) // 2]), 3),
+                beat_p99_ms=round(float(beats[-1 - len(beats) // 100]), 3),
+                beat_max_ms=round(float(beats[-1]), 3),
+                beats_late=self._late,
+                cpu_seconds=usage.ru_utime + usage.ru_stime,
+                strangers=self._intake.counters.strangers,
+                malformed=self._intake.counters.malformed + self._reporter.malformed + self._voices.bad,
+            )
+        )
+
+    def lose(self, beats: int) -> None:
+        """The process was held up for longer than can be made up for: time goes on without sound."""
+        self._late += beats
+        table = self.table
+        rows = np.flatnonzero(table.live & (table.send_kind > 0))
+        ticks = CLOCK_RATE[table.send_kind[rows]].astype(np.int64) // BEATS_A_SECOND * beats
+        table.timestamp[rows] += (ticks & 0xFFFFFFFF).astype(np.uint32)
+
+    def close(self) -> None:
+        """Say goodbye to every stream (RTCP BYE), free everything."""
+        rows = np.flatnonzero(self.table.live & ~self.table.simulated)
+        self._reporter.goodbye(rows, time.monotonic(), time.time())
+        self._clips.close()
+        for sock in (*self._rtp, *self._rtcp):
+            sock.close()
+
+
+def _span(ports: tuple[int, ...]) -> range:
+    if not ports:
+        raise OSError("no media ports are given")
+    return range(min(ports), max(ports) + 2)

@@ -1,0 +1,366 @@
+"""Control's side of the media workers: starts them, tells them, and puts a new one in a dead one's place.
+
+What a worker needs to know is kept here in its last form, as the declarative commands say it; a fresh worker is told
+it all again, with every stream's sending state as of its last report. A spare process with everything imported stands
+by, so that callers hear a gap of some hundred milliseconds and nobody is hung up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from .kind import CLOCK_RATE, kind_of
+from .protocol import (
+    Address,
+    Begin,
+    Command,
+    DropRoom,
+    DropStream,
+    Event,
+    Frames,
+    Hush,
+    Latched,
+    Ready,
+    Report,
+    Said,
+    Say,
+    SendState,
+    SetRoom,
+    SetStream,
+    SetTalker,
+    SrtpKey,
+    Stop,
+    StreamReport,
+    Trouble,
+    pack,
+    unpack_event,
+)
+
+log = structlog.get_logger("worker")
+
+SKIP = 256
+"""Sequence numbers left out after a restart: more than a stream can have sent since its last report (1 s at 10 ms is
+100), so that no SRTP packet index is ever used twice (RFC 3711 §9.1)."""
+STALLED = 4.0
+"""Seconds without a report (due every second) after which a worker is taken for hung and replaced."""
+RESTARTS = 5
+"""Restarts within a minute before we stop and say so: something is wrong that a restart does not cure."""
+BACKLOG = 16 << 20
+"""Bytes of commands a worker may leave unread before it is taken for hung."""
+
+EventSink = Callable[[int, Event], None]
+
+
+@dataclass(slots=True)
+class _Process:
+    popen: subprocess.Popen[bytes]
+    sock: socket.socket
+
+
+def _spawn() -> _Process:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with theirs:
+        environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "bridge.worker.process", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+        )
+    return _Process(popen, ours)
+
+
+class Spare:
+    """One process that has done its imports and waits."""
+
+    def __init__(self, *, keep: bool = True) -> None:
+        self._keep = keep
+        self._waiting: _Process | None = None
+
+    def take(self) -> _Process:
+        """The spare, if it lives; another one starts in its place."""
+        taken, self._waiting = self._waiting, None
+        if taken is None or taken.popen.poll() is not None:
+            taken = _spawn()
+        return taken
+
+    def refill(self) -> None:
+        if self._keep and (self._waiting is None or self._waiting.popen.poll() is not None):
+            self._waiting = _spawn()
+
+    def close(self) -> None:
+        if self._waiting is not None:
+            self._waiting.sock.close()  # it reads the end and goes
+            self._waiting.popen.wait(5)
+            self._waiting = None
+
+
+class Worker:
+    """One media worker, whichever process it is at the moment."""
+
+    def __init__(self, number: int, begin: Begin, sink: EventSink, spare: Spare) -> None:
+        self.number = number
+        self._begin = begin
+        self._sink = sink
+        self._spare = spare
+        self._process: _Process | None = None
+        self._out = bytearray()
+        self._ready: asyncio.Future[Ready] | None = None
+        self._stopping = False
+        self._restarts: list[float] = []
+        self.restarts = 0
+        self.failed = False
+        self._heard = 0.0
+        self._rooms: dict[int, SetRoom] = {}
+        self._streams: dict[int, SetStream] = {}
+        self._talkers: dict[int, SetTalker] = {}
+        self._latched: dict[int, Address] = {}
+        self._reports: dict[int, tuple[float, StreamReport]] = {}
+        self._saying: dict[int, Say] = {}
+
+    @property
+    def pid(self) -> int:
+        return self._process.popen.pid if self._process else 0
+
+    @property
+    def streams(self) -> int:
+        return len(self._streams) + len(self._talkers)
+
+    async def start(self) -> Ready:
+        """Start the process; returns when its ports are bound.
+
+        Raises:
+            OSError: it could not bind any, or died.
+        """
+        self._ready = asyncio.get_running_loop().create_future()
+        self._launch()
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._ready), 30)
+        except TimeoutError:
+            raise OSError("the media worker did not start within 30 s: is the machine overloaded?") from None
+
+    def send(self, command: Command) -> None:
+        """Tell the worker; what it must still know after a restart is remembered."""
+        self._remember(command)
+        if self._process is not None:
+            self._write(command)
+
+    def _remember(self, command: Command) -> None:
+        match command:
+            case SetRoom():
+                self._rooms[command.room] = command
+            case DropRoom():
+                self._rooms.pop(command.room, None)
+            case SetStream():
+                before = self._streams.get(command.stream)
+                if before is not None and (before.remote, before.port) != (command.remote, command.port):
+                    self._latched.pop(command.stream, None)
+                self._streams[command.stream] = command
+            case SetTalker():
+                self._talkers[command.stream] = command
+            case DropStream():
+                for table in (self._streams, self._talkers, self._latched, self._reports):
+                    table.pop(command.stream, None)
+                self._forget_saying(stream=command.stream)
+            case Say():
+                if command.interrupt:
+                    self._forget_saying(stream=command.stream, room=command.room)
+                self._saying[command.say] = command
+            case Hush():
+                self._forget_saying(stream=command.stream, room=command.room)
+            case _:
+                pass
+
+    def _forget_saying(self, *, stream: int = 0, room: int = 0) -> None:
+        for say in [s for s in self._saying.values() if (s.stream, s.room) == (stream, room)]:
+            del self._saying[say.say]
+
+    async def stop(self) -> None:
+        """Let it say goodbye to its streams and end."""
+        self._stopping = True
+        if self._process is None:
+            return
+        self._write(Stop())
+        process = self._process
+        for _ in range(100):
+            if process.popen.poll() is not None:
+                break
+            await asyncio.sleep(0.02)
+        else:
+            process.popen.kill()
+        self._detach()
+
+    # ------------------------------------------------------------------------------------- the process
+
+    def _launch(self) -> None:
+        self._process = self._spare.take()
+        self._frames = Frames()
+        self._out.clear()
+        self._heard = time.monotonic()
+        asyncio.get_running_loop().add_reader(self._process.sock, self._read)
+        self._write(self._begin)
+
+    def _detach(self) -> None:
+        if self._process is None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._process.sock)
+        loop.remove_writer(self._process.sock)
+        self._process.sock.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.popen.wait(1)
+        self._process = None
+
+    def _write(self, command: Command) -> None:
+        if self._process is None:
+            return
+        idle = not self._out
+        self._out += pack(command)
+        if len(self._out) > BACKLOG:
+            log.error("worker reads no commands; replacing it", worker=self.number)
+            self._process.popen.send_signal(signal.SIGKILL)
+        elif idle:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._process is None:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            while self._out:
+                sent = self._process.sock.send(self._out[: 1 << 18])
+                del self._out[:sent]
+        except BlockingIOError:
+            loop.add_writer(self._process.sock, self._flush)
+            return
+        except OSError:
+            pass  # it died; reading tells
+        loop.remove_writer(self._process.sock)
+
+    def _read(self) -> None:
+        assert self._process is not None
+        try:
+            data = self._process.sock.recv(1 << 20)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._died()
+            return
+        for frame in self._frames.feed(data):
+            try:
+                self._hear(unpack_event(frame))
+            except msgspec.MsgspecError as error:
+                log.error("worker said something unknown", worker=self.number, error=str(error))
+
+    def check(self, now: float) -> None:
+        """Call every second or so: a worker that hangs is killed, and replaced like one that died."""
+        if self._process is not None and self._ready is None and now - self._heard > STALLED and not self._stopping:
+            log.error("worker hangs; replacing it", worker=self.number, silent_s=round(now - self._heard, 1))
+            self._process.popen.send_signal(signal.SIGKILL)
+            self._heard = now
+
+    def _hear(self, event: Event) -> None:
+        self._heard = time.monotonic()
+        match event:
+            case Ready():
+                self._spare.refill()
+                if self._ready is not None:
+                    self._ready.set_result(event)
+                    self._ready = None
+                else:
+                    self._replay()
+            case Trouble() if self._ready is not None:
+                self._ready.set_exception(OSError(event.reason))
+                self._ready = None
+            case Latched():
+                self._latched[event.stream] = event.remote
+            case Report():
+                for figures in event.streams:
+                    self._reports[figures.stream] = (self._heard, figures)
+            case Said():
+                self._saying.pop(event.say, None)
+            case _:
+                pass
+        self._sink(self.number, event)
+
+    def _died(self) -> None:
+        assert self._process is not None
+        status = self._process.popen.poll()
+        self._detach()
+        if self._stopping:
+            return
+        now = time.monotonic()
+        if self._ready is not None:
+            self._ready.set_exception(OSError(f"the media worker ended with status {status}"))
+            self._ready = None
+            return
+        self._restarts = [t for t in self._restarts if now - t < 60] + [now]
+        self.restarts += 1
+        log.error("worker died; starting another in its place", worker=self.number, status=status)
+        if len(self._restarts) > RESTARTS:
+            self.failed = True
+            log.critical("worker died too often; its rooms stay silent until the server is restarted")
+            return
+        self._launch()
+        for say in list(self._saying.values()):
+            if not say.loop:  # what was being said is over: whoever waits for its end must not wait for ever
+                self._hear(Said(say=say.say, error="the media worker was restarted"))
+
+    def _replay(self) -> None:
+        """Tell a fresh worker all that the dead one knew."""
+        now = time.monotonic()
+        for room in self._rooms.values():
+            self._write(room)
+        for spec in self._streams.values():
+            self._write(self._resumed(spec, now))
+        for talker in self._talkers.values():
+            self._write(talker)
+        for say in self._saying.values():
+            self._write(say)
+        log.info("worker is back", worker=self.number, rooms=len(self._rooms), streams=len(self._streams))
+
+    def _resumed(self, spec: SetStream, now: float) -> SetStream:
+        """A stream's description as of now: its true address, its numbers going on, its keys at their index."""
+        latched = self._latched.get(spec.stream)
+        if latched is not None:
+            spec = msgspec.structs.replace(spec, remote=latched)
+        if spec.stream not in self._reports:
+            return spec
+        when, figures = self._reports[spec.stream]
+        state = figures.send_state
+        clock = int(CLOCK_RATE[kind_of(spec.send)]) if spec.send else 8000
+        sequence = state.sequence + SKIP
+        rollover = state.rollover + (sequence >> 16)
+        sequence &= 0xFFFF
+        spec = msgspec.structs.replace(
+            spec,
+            send_state=SendState(
+                ssrc=state.ssrc,
+                sequence=sequence,
+                timestamp=(state.timestamp + int((now - when) * clock)) & 0xFFFFFFFF,
+                rollover=rollover,
+                rtcp_index=state.rtcp_index + SKIP,
+            ),
+        )
+        if spec.srtp_send is not None:
+            key = msgspec.structs.replace(spec.srtp_send, rollover=rollover)
+            spec = msgspec.structs.replace(spec, srtp_send=key)
+        if spec.srtp_receive is not None:
+            receive: SrtpKey = msgspec.structs.replace(spec.srtp_receive, rollover=figures.receive_rollover)
+            spec = msgspec.structs.replace(spec, srtp_receive=receive)
+        return spec

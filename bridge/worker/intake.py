@@ -1,0 +1,289 @@
+"""The first half of the beat: datagrams -> known streams -> authentic packets -> header fields -> jitter rings.
+
+Everything here treats a whole batch at once; only strangers (packets from addresses that are no stream's) are looked
+at one by one, and only so many of them a beat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.media import rtp
+from bridge.media.dtmf import EventReceiver
+from bridge.media.jitter import JitterBuffer
+from bridge.media.srtp import SrtpTable
+from bridge.media.wire import I32, U8, U32, Batch, PacketPool, address_text
+
+from .demux import AddressTable
+from .kind import Kind
+from .table import LATCHED, StreamTable
+
+Rows = NDArray[np.intp]
+
+STRANGERS_A_BEAT = 32
+"""A flood from nowhere costs a bounded share of a beat; those beyond are counted and dropped unread."""
+PROBATION = 2
+"""Packets in sequence from one new source before it is believed (RFC 3550 A.1, MIN_SEQUENTIAL)."""
+MOVE_AFTER = 0.3
+"""Seconds that the old address must have been silent before plain RTP may go on from another: fifteen packets, so
+that nobody is overheard out of a call in which he still talks."""
+MOVE_WINDOW = 1000
+"""How far the sequence may have run on while it moved (20 s of 20 ms packets)."""
+
+
+@dataclass(slots=True)
+class Report:
+    """An RTCP datagram for the slow path."""
+
+    row: int
+    data: bytes
+    arrival: float
+
+
+class SlotNotes:
+    """What intake found out about each packet of the pool, kept until it is played."""
+
+    def __init__(self, slots: int) -> None:
+        self.kind: U8 = np.zeros(slots, np.uint8)
+        self.offset: I32 = np.zeros(slots, np.int32)
+        self.size: I32 = np.zeros(slots, np.int32)
+        self.level: NDArray[np.int16] = np.full(slots, -1, np.int16)
+        """RFC 6464 level in -dBov; -1: not sent."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What was refused, since the start."""
+
+    strangers: int = 0
+    malformed: int = 0
+    unauthentic: int = 0
+    moved: int = 0
+
+
+class Intake:
+    """Owns the receive path's order: demux, srtp, headers, events, jitter."""
+
+    def __init__(
+        self,
+        table: StreamTable,
+        pool: PacketPool,
+        jitter: JitterBuffer,
+        srtp: SrtpTable,
+        events: EventReceiver,
+        *,
+        latched: Callable[[int, tuple[str, int]], None],
+        pressed: Callable[[int, str], None],
+    ) -> None:
+        self._table = table
+        self._pool = pool
+        self._jitter = jitter
+        self._srtp = srtp
+        self._events = events
+        self._latched = latched
+        self._pressed = pressed
+        self.notes = SlotNotes(pool.slots)
+        self.counters = Counters()
+        self.reports: list[Report] = []
+        self._opened: list[int] = []
+        # (socket -> candidate) one a port, so bounded by the ports: source words, ssrc, next sequence, seen
+        self._probation: dict[int, tuple[bytes, int, int, int]] = {}
+
+    def media(self, batch: Batch, now: float) -> None:
+        """One batch from the RTP sockets (RTCP too, where multiplexed)."""
+        if not len(batch.slots):
+            return
+        table, pool = self._table, self._pool
+        self.counters.malformed += batch.truncated
+        rows = table.by_source.find(AddressTable.keys(batch.sockets, batch.sources))
+        is_rtp, is_rtcp = rtp.classify(pool, batch.slots, batch.lengths)
+        self._opened.clear()
+        self._meet_strangers(batch, rows, is_rtp, now)
+        if is_rtcp.any():
+            self._set_reports_aside(batch, rows, is_rtcp)
+        keep = (rows >= 0) & is_rtp
+        self.counters.malformed += int(((rows >= 0) & ~is_rtp & ~is_rtcp).sum())
+        at = np.flatnonzero(keep)
+        if at.size and table.secure_in[rows[at]].any():
+            at = self._authenticate(batch, rows, at)
+        taken = np.zeros(len(rows), np.bool_)
+        if at.size:
+            self._file(batch, rows, at, taken, now)
+        pool.give(batch.slots[~taken])
+
+    def control(self, batch: Batch) -> None:
+        """One batch from the RTCP sockets."""
+        if not len(batch.slots):
+            return
+        self.counters.malformed += batch.truncated
+        rows = self._table.by_report_source.find(AddressTable.keys(batch.sockets, batch.sources))
+        _, is_rtcp = rtp.classify(self._pool, batch.slots, batch.lengths)
+        unknown = np.flatnonzero((rows < 0) & is_rtcp)[:STRANGERS_A_BEAT]
+        for n in unknown.tolist():  # a NAT gave RTCP another address: its SSRC names the stream
+            rows[n] = self._row_by_ssrc(batch, n)
+        self._set_reports_aside(batch, rows, is_rtcp)
+        self._pool.give(batch.slots)
+
+    # ------------------------------------------------------------------------------------------------
+
+    def _authenticate(self, batch: Batch, rows: Rows, at: Rows) -> Rows:
+        """Decrypt in place what is SRTP; what isn't authentic goes no further."""
+        secure = np.setdiff1d(at[self._table.secure_in[rows[at]]], self._opened, assume_unique=True)
+        lengths = batch.lengths[secure]
+        good = self._srtp.unprotect(rows[secure], self._pool.addresses(batch.slots[secure]), lengths)
+        batch.lengths[secure] = lengths
+        bad = secure[~good]
+        if bad.size:
+            self.counters.unauthentic += bad.size
+            np.add.at(self._table.discarded, rows[bad], 1)
+            at = np.setdiff1d(at, bad, assume_unique=True)
+        return at
+
+    def _file(self, batch: Batch, rows: Rows, at: Rows, taken: NDArray[np.bool_], now: float) -> None:
+        """Read the headers of the packets ``at`` and put each into its stream's ring."""
+        table, notes = self._table, self.notes
+        slots, owners = batch.slots[at], rows[at]
+        headers, whole = rtp.parse(self._pool, slots, batch.lengths[at])
+        kinds = table.kinds[owners, headers.payload_type]
+        fit = whole & (kinds != Kind.NONE)
+        if not fit.all():
+            self.counters.malformed += int((~whole).sum())
+            np.add.at(table.discarded, owners[~fit], 1)
+        expected = table.latch[owners] != LATCHED
+        if expected.any():
+            for n in np.flatnonzero(expected & fit).tolist():
+                self._latch(int(owners[n]), batch.sources[at[n]])
+        notes.kind[slots] = kinds
+        notes.offset[slots] = headers.offset
+        notes.size[slots] = headers.size
+        notes.level[slots] = -1
+        leveled = np.flatnonzero(fit & headers.extended & (table.level_id[owners] > 0))
+        if leveled.size:
+            notes.level[slots[leveled]] = rtp.audio_levels(
+                self._pool, slots[leveled], table.level_id[owners[leveled]], headers.offset[leveled]
+            )
+        event = np.flatnonzero(fit & (kinds == Kind.EVENT) & (headers.size >= 4))
+        if event.size:
+            self._hear_events(owners[event], headers.timestamp[event], slots[event], headers.offset[event], now)
+        good = np.flatnonzero(fit)
+        owners = owners[good]
+        table.remote_ssrc[owners] = headers.ssrc[good]
+        table.last_sequence[owners] = headers.sequence[good]
+        table.heard[owners] = True
+        table.last_heard[owners] = now
+        accepted = self._jitter.insert(
+            owners,
+            headers.sequence[good],
+            headers.timestamp[good],
+            headers.ssrc[good],
+            batch.arrivals[at[good]],
+            slots[good],
+        )
+        taken[at[good[accepted]]] = True
+
+    def _hear_events(self, rows: Rows, timestamps: U32, slots: I32, offsets: I32, now: float) -> None:
+        start = slots.astype(np.int64) * self._pool.memory.shape[1] + offsets
+        payload = self._pool.flat[start[:, None] + np.arange(4)]
+        for row, digit in self._events.receive(rows, timestamps, payload, now):
+            self._pressed(row, digit)
+
+    def _latch(self, row: int, source: U32) -> None:
+        if self._table.latch_at(row, source):
+            self._latched(row, address_text(source))
+
+    def _set_reports_aside(self, batch: Batch, rows: Rows, is_rtcp: NDArray[np.bool_]) -> None:
+        for n in np.flatnonzero(is_rtcp & (rows >= 0)).tolist():
+            slot, length = int(batch.slots[n]), int(batch.lengths[n])
+            data = self._pool.memory[slot, :length].tobytes()
+            self.reports.append(Report(int(rows[n]), data, float(batch.arrivals[n])))
+        self.counters.strangers += int((is_rtcp & (rows < 0)).sum())
+
+    # ------------------------------------------------------------------------------------ strangers
+
+    def _meet_strangers(self, batch: Batch, rows: Rows, is_rtp: NDArray[np.bool_], now: float) -> None:
+        """Packets whose source is no stream's: the first of a caller behind NAT, one that moved, or an intruder."""
+        strange = np.flatnonzero(rows < 0)
+        if not strange.size:
+            return
+        self.counters.strangers += strange.size
+        for n in strange[is_rtp[strange]][:STRANGERS_A_BEAT].tolist():
+            row = self._adopt(batch, n, now)
+            if row >= 0:
+                rows[n] = row
+                self.counters.strangers -= 1
+                self._latch(row, batch.sources[n])
+                # what came with it in the same batch is its own too
+                same = (rows < 0) & (batch.sockets == batch.sockets[n])
+                same &= (batch.sources[:, :6] == batch.sources[n, :6]).all(axis=1)
+                self.counters.strangers -= int(same.sum())
+                rows[same] = row
+
+    def _adopt(self, batch: Batch, n: int, now: float) -> int:
+        """The row that a stranger's packet proves to belong to, -1 for none."""
+        table, socket = self._table, int(batch.sockets[n])
+        packet = self._pool.memory[batch.slots[n], : int(batch.lengths[n])]
+        payload_type = int(packet[1]) & 0x7F
+        sequence = int(packet[2]) << 8 | int(packet[3])
+        ssrc = int.from_bytes(packet[8:12].tobytes(), "big")
+        row = int(table.pending[socket])
+        if row >= 0 and table.kinds[row, payload_type]:
+            if table.secure_in[row]:
+                return row if self._is_authentic(batch, n, row) else -1
+            if self._on_probation(socket, batch.sources[n], ssrc, sequence):
+                return row
+        movers = np.flatnonzero(
+            table.live & (table.socket == socket) & table.heard & (table.remote_ssrc == np.uint32(ssrc))
+        )
+        for row in movers.tolist():
+            if table.secure_in[row]:
+                if self._is_authentic(batch, n, row):
+                    self.counters.moved += 1
+                    return row
+            elif (
+                0 < (sequence - int(table.last_sequence[row])) % 65536 < MOVE_WINDOW
+                and now - table.last_heard[row] > MOVE_AFTER
+                and table.kinds[row, payload_type]
+            ):
+                self.counters.moved += 1
+                return row
+        return -1
+
+    def _is_authentic(self, batch: Batch, n: int, row: int) -> bool:
+        """Try a stream's key; a packet that it opens stays open (a second try would be a replay)."""
+        lengths = batch.lengths[n : n + 1].copy()
+        before = self._pool.memory[batch.slots[n]].copy()
+        good = self._srtp.unprotect(np.array([row]), self._pool.addresses(batch.slots[n : n + 1]), lengths)
+        if not good[0]:
+            self._pool.memory[batch.slots[n]] = before
+            return False
+        batch.lengths[n] = lengths[0]
+        self._opened.append(n)
+        return True
+
+    def _on_probation(self, socket: int, source: U32, ssrc: int, sequence: int) -> bool:
+        """Whether this source has now sent :data:`PROBATION` packets in sequence."""
+        who = source[:6].tobytes()
+        known = self._probation.get(socket)
+        seen = known[3] + 1 if known is not None and known[:3] == (who, ssrc, sequence) else 1
+        if seen >= PROBATION:
+            self._probation.pop(socket, None)
+            return True
+        self._probation[socket] = (who, ssrc, (sequence + 1) % 65536, seen)
+        return False
+
+    def _row_by_ssrc(self, batch: Batch, n: int) -> int:
+        table = self._table
+        packet = self._pool.memory[batch.slots[n], :8]
+        ssrc = int.from_bytes(packet[4:8].tobytes(), "big")
+        found = np.flatnonzero(
+            table.live
+            & (table.socket == batch.sockets[n])
+            & table.heard
+            & ~table.mux
+            & (table.remote_ssrc == np.uint32(ssrc))
+        )
+        return int(found[0]) if found.size == 1 else -1

@@ -1,0 +1,515 @@
+"""The last third of the beat: mix -> limit -> encode -> headers -> srtp -> send.
+
+Whoever only listens hears what everybody else of his room, codec and packet time hears: that is encoded once and the
+kernel gathers the same bytes behind each one's own header. Only talkers, and whoever is being spoken to in private,
+have a mix and an encoding of their own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.media import rtp
+from bridge.media.codecs import EncoderSettings, FrameEncoder
+from bridge.media.codecs.g711 import PCMA, PCMU
+from bridge.media.codecs.g722 import G722Encoder
+from bridge.media.codecs.l16 import MONO as L16
+from bridge.media.codecs.opus import OpusEncoder
+from bridge.media.noise import cn_payload
+from bridge.media.srtp import SrtpTable
+from bridge.media.wire import STRIDE, U8, U32, U64, Sender
+from bridge.mixer.limit import Limiter
+from bridge.mixer.mix import AudioMix
+
+from .kind import CLOCK_RATE, SAMPLE_RATE, Kind
+from .protocol import CodecSpec
+from .table import NO_ADDRESS, StreamTable
+
+Rows: TypeAlias = NDArray[np.intp]
+Pcm: TypeAlias = NDArray[np.int16]
+
+RATES = (8000, 16000, 48000)
+BEAT_MS = 20
+DUCK = 0.25
+"""Gain of the room (-12 dB) under a prompt."""
+QUIET_BEATS = 10
+"""Beats of silence (200 ms) before comfort noise replaces packets."""
+CN_EVERY = 25
+"""Beats between comfort noise updates: half a second (RFC 3389 §4 leaves it open; lost ones must be made good)."""
+CN_POWER = 32768.0**2 * 1e-7
+"""-70 dBov: a quiet line, not a dead one."""
+
+Group: TypeAlias = tuple[int, int, CodecSpec, int]
+"""(room, kind, codec, ptime): those who may share an encoding."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """Who is sent what, as long as nobody comes, goes or changes; one entry a sending row, sorted by socket."""
+
+    generation: int
+    rows: Rows
+    rates: NDArray[np.int32]
+    place: NDArray[np.intp]
+    """Index into ``rooms`` of its rate; -1: hears no room."""
+    group: NDArray[np.intp]
+    odd: NDArray[np.bool_]
+    """Packet time other than the beat's."""
+    rooms: dict[int, Rows]
+    groups: list[Group]
+    group_place: NDArray[np.intp]
+    secure: NDArray[np.bool_]
+    comfort: NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Packets:
+    """What goes out this beat: one entry a packet."""
+
+    at: list[Rows] = field(default_factory=list)
+    """Indices into the plan."""
+    bodies: list[U64] = field(default_factory=list)
+    sizes: list[NDArray[np.int64]] = field(default_factory=list)
+    keep: list[object] = field(default_factory=list)
+    """What the addresses point into, until it is sent."""
+
+    def add(self, at: Rows, body: U64, size: NDArray[np.int64] | int) -> None:
+        if len(at):
+            self.at.append(at)
+            self.bodies.append(body)
+            self.sizes.append(np.broadcast_to(np.asarray(size, np.int64), len(at)))
+
+    def add_matrix(self, at: Rows, payload: U8) -> None:
+        """Row i of ``payload`` (n, k) to ``at[i]``."""
+        self.keep.append(payload)
+        base = np.uint64(payload.ctypes.data)
+        step = np.arange(len(at), dtype=np.uint64) * np.uint64(payload.strides[0])
+        self.add(at, step + base, payload.shape[1])
+
+    def add_bytes(self, at: Rows, payload: bytes) -> None:
+        """The same bytes to all of ``at``; none: nothing is sent (DTX)."""
+        if payload:
+            array = np.frombuffer(payload, np.uint8)
+            self.keep.append(array)
+            self.add(at, np.full(len(at), array.ctypes.data, np.uint64), len(payload))
+
+
+class Repacketiser:
+    """PCM in beats in, PCM in packets of another length out."""
+
+    def __init__(self, samples: int) -> None:
+        self._samples = samples
+        self._held: Pcm = np.zeros(0, np.int16)
+
+    def feed(self, pcm: Pcm) -> list[Pcm]:
+        self._held = np.concatenate((self._held, pcm))
+        count = len(self._held) // self._samples
+        out = [self._held[i * self._samples : (i + 1) * self._samples] for i in range(count)]
+        self._held = self._held[count * self._samples :]
+        return out
+
+
+class Encoders:
+    """Stateful encoders and repacketisers of groups and of talkers, dropped when they have not been used for long."""
+
+    KEEP = 250
+    """Beats (5 s): a talker's turn, or a room's pause."""
+
+    def __init__(self) -> None:
+        self._made: dict[object, tuple[FrameEncoder, int]] = {}
+        self._packets: dict[object, tuple[Repacketiser, int]] = {}
+        self.loss: dict[int, float] = {}
+        """row -> fraction that its far end lost"""
+        self.beat = 0
+
+    def encoder(self, key: object, codec: CodecSpec, kind: int, loss: float) -> FrameEncoder:
+        found = self._made.get(key)
+        if found is None:
+            settings = EncoderSettings(
+                bitrate=codec.bitrate, max_rate=codec.max_rate, fec=codec.fec, dtx=codec.dtx, stereo=codec.stereo
+            )
+            made: FrameEncoder = OpusEncoder(settings) if kind == Kind.OPUS else G722Encoder(settings)
+            found = (made, self.beat)
+        self._made[key] = (found[0], self.beat)
+        if self.beat % 50 == 0:  # reports come every few seconds
+            found[0].adapt(loss, None)
+        return found[0]
+
+    def packets(self, key: object, samples: int) -> Repacketiser:
+        found = self._packets.get(key)
+        made = found[0] if found else Repacketiser(samples)
+        self._packets[key] = (made, self.beat)
+        return made
+
+    def sweep(self) -> None:
+        for key in [key for key, (_, used) in self._made.items() if self.beat - used > self.KEEP]:
+            self._made.pop(key)[0].close()
+        for key in [key for key, (_, used) in self._packets.items() if self.beat - used > self.KEEP]:
+            del self._packets[key]
+
+
+class Outflow:
+    """Owns the send path: everything from the mix's sums to the kernel."""
+
+    def __init__(self, table: StreamTable, mix: AudioMix, srtp: SrtpTable, fds: list[int]) -> None:
+        n = table.capacity
+        self._table, self._mix, self._srtp, self._fds = table, mix, srtp, fds
+        self._sender = Sender(2 * n)
+        self._heads: U32 = np.zeros((n, 3), np.uint32)
+        self._sealed: U8 = np.zeros((256, STRIDE + 128), np.uint8)
+        self._room_limits = {rate: Limiter(64) for rate in RATES}
+        self._row_limits = Limiter(n)
+        self._quiet: NDArray[np.int32] = np.zeros(n, np.int32)
+        self._encoders = Encoders()
+        self._plan: Plan | None = None
+        self._silence = {kind: _silence(kind) for kind in (Kind.PCMU, Kind.PCMA, Kind.L16_16, Kind.L16_48)}
+        self._comfort: U8 = np.frombuffer(cn_payload(CN_POWER), np.uint8).copy()
+        self.overrides: dict[int, list[tuple[bool, int, bytes]]] = {}
+        """row -> telephone-event packets of this beat instead of its audio: (marker, timestamp offset, payload)."""
+
+    @property
+    def dropped(self) -> int:
+        """Packets that the kernel did not take."""
+        return self._sender.dropped
+
+    def heard_loss(self, row: int, fraction: float) -> None:
+        """The far end of a row reports loss: its encodings follow."""
+        self._encoders.loss[row] = fraction
+
+    def forget(self, row: int) -> None:
+        self._row_limits.clear(row)
+        self._quiet[row] = 0
+        self._encoders.loss.pop(row, None)
+        self.overrides.pop(row, None)
+
+    # ------------------------------------------------------------------------------------- one beat
+
+    def run(self, spoken: dict[int, Pcm], now: float) -> int:
+        """Send one beat to everybody; returns the packets sent.
+
+        Args:
+            spoken: {row: (samples,) at its sending rate}: what is said to it alone.
+        """
+        del now
+        encoders, plan = self._encoders, self._current_plan()
+        encoders.beat += 1
+        if encoders.beat % 50 == 0:
+            encoders.sweep()
+        table = self._table
+        rows = plan.rows
+        alone = self._mix.talks(rows) | (table.gain_out[rows] != 0)
+        if spoken:
+            alone |= np.isin(rows, np.fromiter(spoken, np.intp, len(spoken)))
+        packets = Packets()
+        silent = np.zeros(len(rows), np.bool_)
+        for rate in RATES:
+            mine = np.flatnonzero(plan.rates == rate)
+            if not mine.size:
+                continue
+            total, heard = self._mix.total(rate, plan.rooms[rate])
+            self._send_shared(plan, rate, mine[~alone[mine]], (total, heard), packets, silent)
+            at = mine[alone[mine]]
+            if at.size:
+                self._send_alone(plan, rate, at, total, spoken, packets)
+        return self._dispatch(plan, packets, silent)
+
+    def _current_plan(self) -> Plan:
+        if self._plan is None or self._plan.generation != self._table.generation:
+            self._plan = self._make_plan()
+        return self._plan
+
+    def _make_plan(self) -> Plan:
+        table = self._table
+        rows = np.flatnonzero(table.live & (table.send_kind > 0) & (table.latch != NO_ADDRESS) & ~table.simulated)
+        rows = rows[np.argsort(table.socket[rows], kind="stable")]
+        rates = SAMPLE_RATE[table.send_kind[rows]]
+        listening = (table.room[rows] > 0) & ~table.deaf[rows]
+        rooms = {rate: np.unique(table.room[rows[listening & (rates == rate)]]).astype(np.intp) for rate in RATES}
+        place = np.full(len(rows), -1, np.intp)
+        for rate in RATES:
+            at = np.flatnonzero(listening & (rates == rate))
+            place[at] = np.searchsorted(rooms[rate], table.room[rows[at]])
+        numbers: dict[Group, int] = {}
+        group = np.empty(len(rows), np.intp)
+        for n, row in enumerate(rows.tolist()):  # only when somebody came, went or changed
+            spec = table.specs[int(table.stream[row])]
+            assert spec.send is not None
+            key = (
+                int(table.room[row]) if listening[n] else 0,
+                int(table.send_kind[row]),
+                spec.send,
+                int(table.ptime[row]),
+            )
+            group[n] = numbers.setdefault(key, len(numbers))
+        groups = list(numbers)
+        group_place = np.array(
+            [np.searchsorted(rooms[int(SAMPLE_RATE[kind])], room) if room else -1 for room, kind, _, _ in groups],
+            np.intp,
+        )
+        for rate in RATES:
+            top = int(rooms[rate][-1]) + 1 if rooms[rate].size else 0
+            if top > len(self._room_limits[rate].gain):
+                self._room_limits[rate] = Limiter(2 * top)
+        return Plan(
+            generation=table.generation,
+            rows=rows,
+            rates=rates,
+            place=place,
+            group=group,
+            odd=table.ptime[rows] != BEAT_MS,
+            rooms=rooms,
+            groups=groups,
+            group_place=group_place,
+            secure=table.secure_out[rows],
+            comfort=(table.cn_type[rows] >= 0) & (CLOCK_RATE[table.send_kind[rows]] == 8000),
+        )
+
+    # ------------------------------------------------------------------------------------- encoding
+
+    def _send_shared(
+        self,
+        plan: Plan,
+        rate: int,
+        at: Rows,
+        mixed: tuple[NDArray[np.int32], NDArray[np.bool_]],
+        packets: Packets,
+        silent: NDArray[np.bool_],
+    ) -> None:
+        """One encoding for each group that has a listener."""
+        if not at.size:
+            return
+        total, heard = mixed
+        pcm: Pcm = np.zeros(total.shape, np.int16)
+        loud = np.flatnonzero(heard)
+        if loud.size:
+            pcm[loud] = self._room_limits[rate].apply(plan.rooms[rate][loud], total[loud])
+        order = at[np.argsort(plan.group[at], kind="stable")]
+        numbers = plan.group[order]
+        edges = np.concatenate(([0], np.flatnonzero(np.diff(numbers)) + 1, [len(order)]))
+        coded: dict[int, U8] = {}
+        nobody: Pcm = np.zeros(rate // 50, np.int16)
+        for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):  # over groups
+            members = order[start:stop]
+            number = int(numbers[start])
+            _, kind, codec, ptime = plan.groups[number]
+            place = int(plan.group_place[number])
+            quiet = place < 0 or not heard[place]
+            if quiet:
+                silent[members] = True
+            if ptime == BEAT_MS and kind in self._silence:
+                payload = self._silence[Kind(kind)]
+                if not quiet:
+                    if kind not in coded:
+                        coded[kind] = _encode_rows(kind, pcm)
+                        packets.keep.append(coded[kind])
+                    payload = coded[kind][place]
+                packets.add(members, np.full(len(members), payload.ctypes.data, np.uint64), len(payload))
+                continue
+            key = plan.groups[number]
+            loss = self._group_loss(plan.rows[members]) if kind == Kind.OPUS else 0.0
+            self._encode_stream(key, codec, kind, ptime, nobody if quiet else pcm[place], members, packets, loss)
+
+    def _group_loss(self, rows: Rows) -> float:
+        """What a shared encoding protects against: the loss that nine in ten of its listeners stay below."""
+        if not self._encoders.loss or self._encoders.beat % 50:
+            return 0.0
+        losses = [self._encoders.loss.get(row, 0.0) for row in rows[:200].tolist()]
+        return float(np.quantile(losses, 0.9))
+
+    def _encode_stream(
+        self,
+        key: object,
+        codec: CodecSpec,
+        kind: int,
+        ptime: int,
+        pcm: Pcm,
+        members: Rows,
+        packets: Packets,
+        loss: float,
+    ) -> None:
+        """Codecs with state, and packet times other than the beat's."""
+        rate = int(SAMPLE_RATE[kind])
+        pieces = [pcm]
+        if ptime != BEAT_MS:
+            pieces = self._encoders.packets(key, rate * ptime // 1000).feed(pcm)
+        for piece in pieces:
+            if kind in (Kind.OPUS, Kind.G722):
+                packets.add_bytes(members, self._encode(key, codec, kind, piece, loss))
+            else:
+                packets.add_bytes(members, _encode_rows(kind, piece[None])[0].tobytes())
+
+    def _encode(self, key: object, codec: CodecSpec, kind: int, pcm: Pcm, loss: float) -> bytes:
+        return self._encoders.encoder(key, codec, kind, loss).encode(pcm)
+
+    def _send_alone(
+        self,
+        plan: Plan,
+        rate: int,
+        at: Rows,
+        total: NDArray[np.int32],
+        spoken: dict[int, Pcm],
+        packets: Packets,
+    ) -> None:
+        """Talkers hear everyone but themselves; who is spoken to hears that over the room."""
+        table = self._table
+        rows = plan.rows[at]
+        wide = np.zeros((len(at), rate // 50), np.int32)
+        hearing = np.flatnonzero(plan.place[at] >= 0)
+        wide[hearing] = total[plan.place[at[hearing]]]
+        wide[hearing] -= self._mix.own(rate, rows[hearing])
+        for n, row in enumerate(rows.tolist()) if spoken else ():
+            if row in spoken:
+                wide[n] = wide[n] * DUCK + spoken[row][: wide.shape[1]]
+        gained = np.flatnonzero(table.gain_out[rows] != 0)
+        if gained.size:
+            factor = 10 ** (table.gain_out[rows[gained]] / 20)
+            wide[gained] = np.rint(wide[gained] * factor[:, None]).astype(np.int32)
+        pcm = self._row_limits.apply(rows, wide)
+        kinds = table.send_kind[rows]
+        for kind in np.unique(kinds).tolist():
+            which = np.flatnonzero((kinds == kind) & ~plan.odd[at])
+            if which.size and kind in self._silence:
+                packets.add_matrix(at[which], _encode_rows(kind, pcm[which]))
+                kinds[which] = 0
+        for n in np.flatnonzero(kinds).tolist():  # talkers whose codec keeps a state
+            row = int(rows[n])
+            codec = plan.groups[int(plan.group[at[n]])][2]
+            loss = self._encoders.loss.get(row, 0.0)
+            self._encode_stream(row, codec, int(kinds[n]), int(table.ptime[row]), pcm[n], at[n : n + 1], packets, loss)
+
+    # ------------------------------------------------------------------------------------- sending
+
+    def _dispatch(self, plan: Plan, packets: Packets, silent: NDArray[np.bool_]) -> int:
+        """Headers, comfort noise, DTMF, SRTP, and out."""
+        table = self._table
+        rows = plan.rows
+        ticks = table.ptime[rows] * (CLOCK_RATE[table.send_kind[rows]] // 1000)
+        if packets.at:
+            at = np.concatenate(packets.at)
+            bodies, sizes = np.concatenate(packets.bodies), np.concatenate(packets.sizes)
+        else:
+            at, bodies, sizes = np.zeros(0, np.intp), np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        types = table.send_type[rows[at]]
+        skipped: Rows = np.zeros(0, np.intp)
+        if plan.comfort.any():
+            at, bodies, sizes, types, skipped = self._soothe(plan, silent, (at, bodies, sizes, types))
+        if self.overrides:
+            at, bodies, sizes, types = self._sign(plan, packets, (at, bodies, sizes, types))
+        sent = 0
+        order = np.argsort(at, kind="stable")
+        at, bodies, sizes, types = at[order], bodies[order], sizes[order], types[order]
+        second = np.zeros(len(at), np.bool_)
+        second[1:] = at[1:] == at[:-1]
+        for turn in (~second, second):  # a row's second packet (10 ms) goes in a call of its own
+            if turn.any():
+                sent += self._send(plan, at[turn], bodies[turn], sizes[turn], types[turn], ticks)
+        table.timestamp[rows[skipped]] += ticks[skipped].astype(np.uint32)
+        self._resume(plan, at)
+        return sent
+
+    def _resume(self, plan: Plan, sent: Rows) -> None:
+        """Rows whose encoder was silent (Opus DTX) move on in time, and mark their next packet (RFC 3551 §4.1)."""
+        idle = np.ones(len(plan.rows), np.bool_)
+        idle[sent] = False
+        idle &= ~plan.odd & (self._table.send_kind[plan.rows] == Kind.OPUS)
+        rows = plan.rows[idle]
+        self._table.timestamp[rows] += np.uint32(960)
+        self._table.marker[rows] = True
+
+    def _soothe(
+        self, plan: Plan, silent: NDArray[np.bool_], out: tuple[Rows, U64, NDArray[np.int64], U8]
+    ) -> tuple[Rows, U64, NDArray[np.int64], U8, Rows]:
+        """Comfort noise instead of silence for whoever takes it (RFC 3389)."""
+        at, bodies, sizes, types = out
+        rows = plan.rows
+        quiet = np.where(silent, self._quiet[rows] + 1, 0)
+        self._quiet[rows] = quiet
+        resting = plan.comfort & ~plan.odd & (quiet > QUIET_BEATS)
+        due = resting & ((quiet - QUIET_BEATS - 1) % CN_EVERY == 0)
+        is_due, is_resting = due[at], resting[at]
+        bodies = np.where(is_due, np.uint64(self._comfort.ctypes.data), bodies)
+        sizes = np.where(is_due, 1, sizes)
+        types = np.where(is_due, self._table.cn_type[rows[at]].astype(np.uint8), types)
+        keep = is_due | ~is_resting
+        self._table.marker[rows[resting & ~due]] = True
+        return at[keep], bodies[keep], sizes[keep], types[keep], np.flatnonzero(resting & ~due)
+
+    def _sign(
+        self, plan: Plan, packets: Packets, out: tuple[Rows, U64, NDArray[np.int64], U8]
+    ) -> tuple[Rows, U64, NDArray[np.int64], U8]:
+        """Telephone events instead of audio (RFC 4733): rare, so one by one."""
+        at, bodies, sizes, types = out
+        for row, events in self.overrides.items():
+            for n in np.flatnonzero(plan.rows[at] == row)[:1].tolist():
+                if not events:
+                    continue
+                marker, _, payload = events[0]
+                array = np.frombuffer(payload, np.uint8)
+                packets.keep.append(array)
+                bodies[n], sizes[n], types[n] = array.ctypes.data, len(payload), self._table.event_type[row]
+                self._table.marker[row] |= marker
+        return at, bodies, sizes, types
+
+    def _send(
+        self, plan: Plan, at: Rows, bodies: U64, sizes: NDArray[np.int64], types: U8, ticks: NDArray[np.int32]
+    ) -> int:
+        table = self._table
+        rows = plan.rows[at]
+        stamps = table.timestamp[rows]
+        if self.overrides:
+            stamps = stamps.copy()
+            for row, events in self.overrides.items():
+                stamps[rows == row] -= np.uint32(events[0][1] if events else 0)
+        rtp.write_headers(self._heads, rows, types, table.marker[rows], table.sequence[rows], stamps, table.ssrc[rows])
+        table.marker[rows] = False
+        table.timestamp[rows] += ticks[at].astype(np.uint32)
+        following = table.sequence[rows] + 1
+        table.rollover[rows] += following >> 16
+        table.sequence[rows] = following & 0xFFFF
+        table.sent[rows] += 1
+        table.sent_octets[rows] += sizes
+        heads = (np.uint64(self._heads.ctypes.data) + rows.astype(np.uint64) * np.uint64(12)).astype(np.uint64)
+        head_sizes: NDArray[np.int64] | int = rtp.HEADER
+        secure = plan.secure[at]
+        if secure.any():
+            heads, head_sizes, bodies, sizes = self._seal(rows, secure, heads, bodies, sizes)
+        names = (np.uint64(table.names.ctypes.data) + rows.astype(np.uint64) * np.uint64(32)).astype(np.uint64)
+        return self._sender.send(self._fds, table.socket[rows], names, heads, head_sizes, bodies, sizes)
+
+    def _seal(
+        self, rows: Rows, secure: NDArray[np.bool_], heads: U64, bodies: U64, sizes: NDArray[np.int64]
+    ) -> tuple[U64, NDArray[np.int64], U64, NDArray[np.int64]]:
+        """SRTP: header and payload side by side in a buffer of their own, encrypted there."""
+        which = np.flatnonzero(secure)
+        while len(self._sealed) < len(which):
+            self._sealed = np.zeros((2 * len(self._sealed), self._sealed.shape[1]), np.uint8)
+        base = self._sealed.ctypes.data
+        width = self._sealed.shape[1]
+        lengths = np.empty(len(which), np.int32)
+        self._sealed[: len(which), :12] = self._heads.view(np.uint8).reshape(-1, 12)[rows[which]]
+        for n, (body, size) in enumerate(zip(bodies[which].tolist(), sizes[which].tolist(), strict=True)):
+            ctypes.memmove(base + n * width + 12, body, size)
+            lengths[n] = size + 12
+        addresses = np.uint64(base) + np.arange(len(which), dtype=np.uint64) * np.uint64(width)
+        good = self._srtp.protect(rows[which], addresses, lengths)
+        head_sizes = np.full(len(rows), rtp.HEADER, np.int64)
+        heads, sizes = heads.copy(), sizes.copy()
+        heads[which] = addresses
+        head_sizes[which] = np.where(good, lengths, 0)
+        sizes[which] = 0
+        return heads, head_sizes, bodies, sizes
+
+
+def _encode_rows(kind: int, pcm: Pcm) -> U8:
+    codec = PCMU if kind == Kind.PCMU else PCMA if kind == Kind.PCMA else L16
+    coded: U8 = codec.encode_rows(np.ascontiguousarray(pcm))
+    return coded
+
+
+def _silence(kind: Kind) -> U8:
+    return np.ascontiguousarray(_encode_rows(kind, np.zeros((1, int(SAMPLE_RATE[kind]) // 50), np.int16))[0])

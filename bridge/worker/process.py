@@ -1,0 +1,152 @@
+"""The media process: waits for its orders, then keeps the beat until it is told to stop or control goes away."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+import msgspec
+
+from .beat import Beat
+from .protocol import Begin, Event, Frames, Report, Stop, Trouble, pack, unpack_command
+
+BEAT = 0.020
+"""Seconds: the packet time that nearly every phone uses (RFC 3551 §4.2)."""
+CATCH_UP = 5
+"""Beats that may be made up for at once after a stall; beyond that the time is lost for good, and counted."""
+BACKLOG = 8 << 20
+"""Bytes of events that wait for a control that does not read; then reports are left out."""
+
+
+class Link:
+    """The worker's end of the socket pair; never blocks a beat."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._frames = Frames()
+        self._out = bytearray()
+        self.open = True
+
+    def send(self, event: Event) -> None:
+        if len(self._out) > BACKLOG and isinstance(event, Report):
+            return
+        self._out += pack(event)
+
+    def flush(self) -> None:
+        try:
+            while self._out:
+                sent = self._sock.send(self._out[: 1 << 18])
+                del self._out[:sent]
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:
+            self.open = False
+
+    def commands(self) -> list[bytes]:
+        try:
+            data = self._sock.recv(1 << 18)
+        except (BlockingIOError, InterruptedError):
+            return []
+        except OSError:
+            data = b""
+        if not data:
+            self.open = False
+            return []
+        return self._frames.feed(data)
+
+    def wait(self, seconds: float) -> bool:
+        """Until control says something (true) or the time has passed."""
+        return bool(select.select([self._sock], [], [], seconds)[0])
+
+    def first(self) -> tuple[Begin | None, list[bytes]]:
+        """Block for the first command; what came with it is for later."""
+        while self.open:
+            self.wait(60.0)
+            found = self.commands()
+            if found:
+                command = unpack_command(found[0])
+                return (command if isinstance(command, Begin) else None), found[1:]
+        return None, []
+
+
+def run(link: Link) -> int:
+    """Serve one control process; returns the exit status."""
+    begin, early = link.first()
+    if begin is None:
+        return 0
+    if begin.cpu >= 0:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {begin.cpu})
+    with contextlib.suppress(OSError):  # worth having, not worth failing for
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    try:
+        beat = Beat(begin, link.send, time.monotonic())
+    except OSError as error:
+        link.send(Trouble(reason=str(error)))
+        link.flush()
+        return 1
+    link.flush()
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # collections happen between beats, when there is time
+    try:
+        _keep(beat, link, early)
+    finally:
+        beat.close()
+        link.flush()
+    return 0
+
+
+def _keep(beat: Beat, link: Link, early: list[bytes]) -> None:
+    due, beats = time.monotonic(), 0
+    running = _obey(beat, link, early)
+    while running and link.open:
+        now = time.monotonic()
+        if now < due:
+            if link.wait(due - now):
+                running = _obey(beat, link, link.commands())
+            continue
+        if now - due > CATCH_UP * BEAT:
+            lost = int((now - due) / BEAT)
+            beat.lose(lost)
+            due += lost * BEAT
+        beat.run(now, time.time(), late=now - due)
+        due += BEAT
+        beats += 1
+        link.flush()
+        running = _obey(beat, link, link.commands())
+        if beats % 250 == 0 and due - time.monotonic() > BEAT / 2:
+            gc.collect(1 if beats % 3000 else 2)
+
+
+def _obey(beat: Beat, link: Link, messages: list[bytes]) -> bool:
+    """Carry commands out; false when told to stop."""
+    for message in messages:
+        try:
+            command = unpack_command(message)
+        except msgspec.MsgspecError as error:
+            link.send(Trouble(reason=f"not a command: {error}"))
+            continue
+        if isinstance(command, Stop):
+            return False
+        beat.obey(command, time.monotonic())
+    return True
+
+
+def main() -> int:
+    """``python -m bridge.worker.process FD``: FD is our end of control's socket pair."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C on the terminal is for control, which tells us
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    sock.setblocking(False)
+    return run(Link(sock))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
