@@ -1,0 +1,318 @@
+"""The SIP user agent: what the conference commands and the network drives. Sans-IO (:class:`~.flow.Core`).
+
+It composes and routes, and keeps nothing of its own: transactions below (:mod:`.transaction`), dialogs' owners above
+(:mod:`.session`, :mod:`.subscription`, :mod:`.refer`). A command for a call that is over does nothing, for its
+``CallEnded`` may lie in the queue still; one that the call's state forbids raises
+:class:`~.session_table.WrongState` and sends nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+from .auth import Credentials
+from .departure import Departure, Destination
+from .dialog import Headers
+from .endpoint_settings import EndpointSettings
+from .event import Event, Malformed, Rejected
+from .exchange import Exchange, Outcome
+from .flow import Flow
+from .identity import Identity, Passwords
+from .message import Request, Uri
+from .reception import Reception
+from .refer import Referrals
+from .registrar import Registrar
+from .session import Session
+from .session_table import OVER, Cause, State, WrongState
+from .stack import Incoming, Stack
+from .subscription import Subscriptions
+from .transaction import (
+    Acknowledged,
+    Cancelled,
+    ClientEnded,
+    RequestReceived,
+    ResponseReceived,
+    TransactionFailed,
+    TransactionLayer,
+    Unreadable,
+)
+
+
+class Endpoint:
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        rng: random.Random,
+        *,
+        passwords: Passwords | None = None,
+        registrar: Registrar | None = None,
+        now: float = 0.0,
+    ) -> None:
+        """``passwords`` looks up a user's password when ``settings`` or a registrar want proof."""
+        self._stack = Stack(settings, rng, TransactionLayer(rng))
+        self._referrals = Referrals(self._stack)
+        self._subscriptions = Subscriptions(self._stack)
+        identity = Identity(self._stack, passwords)
+        self._reception = Reception(self._stack, self._referrals, self._subscriptions, identity, registrar, now)
+
+    # The network
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        """One datagram, or any piece of a byte stream."""
+        self._stack.flow_alive(flow)
+        self._stack.layer.receive(data, flow, now)
+        self._work(now)
+
+    def closed(self, flow: Flow, now: float) -> None:
+        """A stream connection ended or could not be opened: its calls go on, and look for another way."""
+        self._stack.flow_closed(flow)
+        self._stack.layer.closed(flow, now)
+        self._work(now)
+
+    def expire(self, now: float) -> None:
+        self._stack.layer.expire(now)
+        self._work(now)
+        for sleeper, name in self._stack.alarms.due(now):
+            sleeper.wake(name, now)
+        self._work(now)
+
+    def deadline(self) -> float | None:
+        deadlines = (self._stack.layer.deadline(), self._stack.alarms.deadline())
+        return min((when for when in deadlines if when is not None), default=None)
+
+    def datagrams(self) -> Iterator[tuple[bytes, Flow]]:
+        return self._stack.layer.outgoing()
+
+    def events(self) -> Iterator[Event]:
+        while self._stack.outbox:
+            yield self._stack.outbox.popleft()
+
+    # Calls that come
+
+    def ring(
+        self, call: int, now: float, sdp: bytes | None = None, reliable: bool | None = None, code: int = 180
+    ) -> None:
+        """A provisional response. ``reliable`` None: reliably if the peer must or if ``sdp`` would be lost."""
+        if arrival := self._arriving(call):
+            arrival.ring(now, sdp, reliable, code)
+            self._work(now)
+
+    def answer(self, call: int, sdp: bytes, now: float, headers: Headers = ()) -> None:
+        """200 with our answer, or our offer if the INVITE had none."""
+        if arrival := self._arriving(call):
+            arrival.answer(sdp, now, tuple(headers))
+            self._work(now)
+
+    def reject(
+        self, call: int, code: int, now: float, reason: str | None = None, retry_after: int | None = None
+    ) -> None:
+        """4xx to 6xx. CallEnded follows."""
+        headers = [("Retry-After", str(retry_after))] if retry_after is not None else []
+        self._refuse_call(call, code, now, reason or "", headers)
+
+    def redirect(self, call: int, contacts: Sequence[str], now: float, code: int = 302) -> None:
+        """3xx: the caller is to try ``contacts`` (URIs), the first one first. CallEnded follows."""
+        values = [("Contact", f"<{uri}>;q={max(0, 10 - rank) / 10}") for rank, uri in enumerate(contacts)]
+        self._refuse_call(call, code, now, "", values)
+
+    def _refuse_call(self, call: int, code: int, now: float, reason: str, headers: Headers) -> None:
+        arrival = self._arriving(call)
+        if arrival is None:
+            return
+        session = self._stack.calls[call]
+        session.move(Cause.FAILURE)
+        arrival.refuse(code, now, reason, headers)
+        session.end(code, reason, True, now)
+        session.forget()
+        self._work(now)
+
+    # Calls that we make
+
+    def dial(
+        self,
+        to_uri: str,
+        targets: Sequence[Flow],
+        sdp: bytes | None,
+        now: float,
+        *,
+        from_uri: str,
+        from_display: str = "",
+        credentials: Credentials | None = None,
+        headers: Headers = (),
+    ) -> int:
+        """Call ``to_uri`` by the first of ``targets`` that answers (RFC 3263 §4.3). Without ``sdp`` the callee offers,
+        and :meth:`acknowledge` carries our answer. Raises ValueError for URIs that are none, or without targets."""
+        user = Uri.parse(from_uri).user or ""
+        Uri.parse(to_uri)
+        if not targets:
+            raise ValueError("nowhere to send the INVITE")
+        session = Session(self._stack, self._referrals, incoming=False)
+        destination = Destination(
+            to_uri, tuple(targets), from_uri, from_display, credentials, tuple(headers), contact_user=user
+        )
+        Departure(session, destination, sdp).start(now)
+        self._work(now)
+        return session.call
+
+    # Calls that are up
+
+    def acknowledge(self, call: int, sdp: bytes, now: float) -> None:
+        """Our answer to the offer that came in a response to an INVITE of ours."""
+        session = self._living(call)
+        if session is None:
+            return
+        if session.departure is not None and session.unacknowledged:
+            session.departure.acknowledge(sdp, now)
+        else:
+            session.negotiation.acknowledge(sdp, now)
+        self._work(now)
+
+    def accept(self, call: int, sdp: bytes, now: float) -> None:
+        """200 to their re-INVITE or UPDATE, with our answer (or offer if they had none)."""
+        if session := self._living(call):
+            session.negotiation.accept(sdp, now)
+            self._work(now)
+
+    def refuse(self, call: int, code: int, now: float) -> None:
+        """An error to their re-INVITE or UPDATE; the session goes on as it was."""
+        if session := self._living(call):
+            session.negotiation.refuse(code, now)
+            self._work(now)
+
+    def offer(self, call: int, sdp: bytes | None, now: float, update: bool = False) -> None:
+        """re-INVITE, or UPDATE if ``update`` and the peer knows it. It waits while another offer is open; a newer one
+        takes the place of one that waits. OfferAnswered or OfferRefused follows."""
+        if session := self._living(call):
+            session.negotiation.offer(sdp, now, update)
+            self._work(now)
+
+    def hangup(self, call: int, now: float, reason: str = "") -> None:
+        """CANCEL, BYE or 480 as the state demands. CallEnded follows at once."""
+        if session := self._living(call):
+            session.hangup(now, reason)
+            self._work(now)
+
+    def info(self, call: int, content_type: str, body: bytes, now: float) -> None:
+        if session := self._up(call):
+            session.info(content_type, body, now)
+            self._work(now)
+
+    def message(self, call: int, content_type: str, body: bytes, now: float) -> None:
+        """MESSAGE inside the call (RFC 3428)."""
+        if session := self._up(call):
+            session.message(content_type, body, now)
+            self._work(now)
+
+    def refer(self, call: int, target_uri: str, now: float) -> None:
+        """Ask the peer to call ``target_uri``: a transfer. ReferProgress follows."""
+        if session := self._up(call):
+            self._referrals.refer(session, target_uri, now)
+            self._work(now)
+
+    # REFER and SUBSCRIBE of others
+
+    def accept_refer(self, refer: int, now: float) -> None:
+        self._referrals.accept(refer, now)
+        self._work(now)
+
+    def reject_refer(self, refer: int, code: int, now: float, reason: str = "") -> None:
+        self._referrals.reject(refer, code, now, reason)
+        self._work(now)
+
+    def refer_progress(self, refer: int, code: int, reason: str, now: float) -> None:
+        """How the call that the REFER asked for goes; a final code is the last."""
+        self._referrals.progress(refer, code, reason, now)
+        self._work(now)
+
+    def accept_subscription(self, subscription: int, now: float) -> None:
+        """200; a full :meth:`notify` is due at once."""
+        self._subscriptions.accept(subscription, now)
+        self._work(now)
+
+    def reject_subscription(self, subscription: int, code: int, now: float, reason: str = "") -> None:
+        self._subscriptions.reject(subscription, code, now, reason)
+        self._work(now)
+
+    def notify(self, subscription: int, body: bytes, now: float) -> None:
+        """A room's state (``application/conference-info+xml``), full or partial. NOTIFYs go one after the other; when
+        too many wait they are dropped, and SubscriptionRefreshed asks for a full one."""
+        self._subscriptions.notify(subscription, body, now)
+        self._work(now)
+
+    def end_subscription(self, subscription: int, now: float, reason: str = "noresource") -> None:
+        self._subscriptions.end(subscription, now, reason)
+        self._work(now)
+
+    # The whole
+
+    def options(self, uri: str, flow: Flow, from_uri: str, now: float) -> None:
+        """Ask whether somebody is there (§11): keeps a NAT's hole open, and warms a trunk's path."""
+        tag, call_id, cseq = self._stack.token(), self._stack.token(), self._stack.first_cseq()
+
+        def make() -> Request:
+            headers = [
+                ("Max-Forwards", "70"),
+                ("From", f"<{from_uri}>;tag={tag}"),
+                ("To", f"<{uri}>"),
+                ("Call-ID", call_id),
+                ("CSeq", f"{cseq} OPTIONS"),
+                ("Contact", self._stack.contact(flow)),
+                ("Accept", "application/sdp"),
+            ]
+            return Request.build("OPTIONS", uri, headers, b"")
+
+        Exchange(self._stack, make, flow, lambda outcome, now: None).start(now)
+        self._work(now)
+
+    def drain(self, now: float) -> None:
+        """No new calls any more: 503 with Retry-After. Those that are up go on."""
+        self._reception.draining = True
+
+    @property
+    def calls(self) -> int:
+        """INVITE sessions held, those that are ending included."""
+        return len(self._stack.calls)
+
+    def _arriving(self, call: int):  # type: ignore[no-untyped-def]
+        session = self._stack.calls.get(call)
+        if session is None or session.state in OVER:
+            return None
+        if session.arrival is None or session.state is not State.INCOMING:
+            raise WrongState(f"call {call} has no INVITE to answer")
+        return session.arrival
+
+    def _living(self, call: int) -> Session | None:
+        session = self._stack.calls.get(call)
+        return None if session is None or session.state in OVER else session
+
+    def _up(self, call: int) -> Session | None:
+        session = self._living(call)
+        if session is not None and not session.established:
+            raise WrongState(f"call {call} is {session.state.value}")
+        return session
+
+    # Routing
+
+    def _work(self, now: float) -> None:
+        """Hand what the transactions found to whom it concerns."""
+        stack = self._stack
+        for found in stack.layer.events():
+            match found:
+                case RequestReceived(transaction, request, flow):
+                    self._reception.arrived(Incoming(transaction, request, flow), now)
+                case Acknowledged(request, flow):
+                    self._reception.acknowledged(request, flow, now)
+                case Cancelled(transaction):
+                    if user := stack.invites.get(transaction):
+                        user.cancelled(now)
+                case ResponseReceived(client, response):
+                    if asker := stack.clients.get(client):
+                        asker.responded(response, now)
+                case TransactionFailed(client, code, reason):
+                    if asker := stack.clients.get(client):
+                        asker.failed(code, reason, now)
+                case ClientEnded(client):
+                    stack.clients.pop(client, None)
+                case Unreadable(flow, reason):
+                    stack.emit(Malformed(flow, reason))

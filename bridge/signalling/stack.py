@@ -1,0 +1,194 @@
+"""What the endpoint's sub-machines share: the way down to the transactions, the way up to the conference, the dialog
+table, alarms and randomness. It decides nothing."""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from .alarms import Alarms
+from .dialog import Dialog, DialogId, Headers
+from .endpoint_settings import EndpointSettings
+from .event import Event, Rejected
+from .flow import Flow, Transport
+from .message import Request, Response
+from .transaction import ClientTransaction, ServerTransaction, TransactionLayer
+
+if TYPE_CHECKING:
+    from .session import Session
+
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, NOTIFY, PRACK, REFER, REGISTER, SUBSCRIBE, UPDATE"
+SUPPORTED = "100rel, norefersub, replaces, timer"
+UNDERSTOOD = frozenset(SUPPORTED.split(", "))
+ACCEPT = "application/sdp"
+MTU_LIMIT = 1300
+"""Bytes of a request over UDP; larger ones go by TCP where they can (RFC 3261 §18.1.1)."""
+CLOSED_FLOWS = 4096
+"""Dead connections remembered, so that dialogs on them look for another way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request that waits for our response."""
+
+    transaction: ServerTransaction
+    request: Request
+    flow: Flow
+
+
+class DialogUser(Protocol):
+    """Whoever owns a dialog: a session, a subscription."""
+
+    def arrived(self, incoming: Incoming, now: float) -> None:
+        """A request in the dialog."""
+
+    def acknowledged(self, request: Request, flow: Flow, now: float) -> None:
+        """An ACK for a 2xx."""
+
+
+class ClientUser(Protocol):
+    """Whoever owns a client transaction."""
+
+    def responded(self, response: Response, now: float) -> None: ...
+
+    def failed(self, code: int, reason: str, now: float) -> None:
+        """No response: 408 for silence, 503 for a broken transport (§8.1.3.1)."""
+
+
+class InviteUser(Protocol):
+    """Whoever owes an INVITE its final response."""
+
+    def cancelled(self, now: float) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Stack:
+    settings: EndpointSettings
+    rng: random.Random
+    layer: TransactionLayer
+    alarms: Alarms = field(default_factory=Alarms)
+    outbox: deque[Event] = field(default_factory=deque)
+    """Events; drained after every mutation, so its length is bounded by what one message can cause."""
+    dialogs: dict[DialogId, DialogUser] = field(default_factory=dict)
+    clients: dict[ClientTransaction, ClientUser] = field(default_factory=dict)
+    invites: dict[ServerTransaction, InviteUser] = field(default_factory=dict)
+    calls: dict[int, Session] = field(default_factory=dict)
+    closed_flows: OrderedDict[Flow, None] = field(default_factory=OrderedDict)
+    _last_number: int = 0
+
+    def number(self) -> int:
+        """A number never given before: calls, refers and subscriptions share the row."""
+        self._last_number += 1
+        return self._last_number
+
+    def token(self) -> str:
+        """64 random bits: tags need 32 (§19.3)."""
+        return f"{self.rng.getrandbits(64):016x}"
+
+    def first_cseq(self) -> int:
+        """§8.1.1.5: below 2**31, and room to count."""
+        return self.rng.randrange(1, 1 << 16)
+
+    def emit(self, event: Event) -> None:
+        self.outbox.append(event)
+
+    # Flows
+
+    def flow_closed(self, flow: Flow) -> None:
+        self.closed_flows[flow] = None
+        if len(self.closed_flows) > CLOSED_FLOWS:
+            self.closed_flows.popitem(last=False)
+
+    def flow_alive(self, flow: Flow) -> None:
+        if self.closed_flows:
+            self.closed_flows.pop(flow, None)
+
+    def path(self, dialog: Dialog) -> Flow:
+        return dialog.path(dialog.flow in self.closed_flows)
+
+    def contact(self, flow: Flow, user: str = "", focus: bool = True) -> str:
+        """Our Contact on ``flow``; ``isfocus`` says that we are a conference (RFC 4579 §5.1)."""
+        host, port = self.settings.contact(flow)
+        if ":" in host:
+            host = f"[{host}]"
+        transport = "" if flow.transport is Transport.UDP else f";transport={flow.transport.lower()}"
+        at = f"{user}@" if user else ""
+        return f"<sip:{at}{host}:{port}{transport}>{';isfocus' if focus else ''}"
+
+    # Down: requests and responses
+
+    def send(self, request: Request, flow: Flow, user: ClientUser, now: float) -> ClientTransaction:
+        transaction = self.layer.request(request, self._wide_enough(request, flow), now)
+        self.clients[transaction] = user
+        return transaction
+
+    def send_ack(self, request: Request, flow: Flow, now: float) -> None:
+        self.layer.send(request, flow, now)
+
+    def respond(self, incoming: Incoming, response: Response, now: float) -> None:
+        self.layer.respond(incoming.transaction, response, now)
+
+    def reply(
+        self,
+        incoming: Incoming,
+        code: int,
+        now: float,
+        reason: str = "",
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        tag: str = "",
+    ) -> Response:
+        """Build a response and send it. A request without a To tag gets ``tag``, or a fresh one."""
+        response = self.response(incoming, code, reason, headers, body, tag)
+        self.respond(incoming, response, now)
+        return response
+
+    def response(
+        self,
+        incoming: Incoming,
+        code: int,
+        reason: str = "",
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        tag: str = "",
+    ) -> Response:
+        return Response.to(
+            incoming.request,
+            code,
+            reason,
+            headers=[*headers, ("Server", self.settings.user_agent)],
+            body=body,
+            tag=tag or self.token(),
+        )
+
+    def capabilities(self) -> list[tuple[str, str]]:
+        """What OPTIONS is told (§11.2)."""
+        return [
+            ("Allow", ALLOW),
+            ("Accept", ACCEPT),
+            ("Accept-Encoding", "identity"),
+            ("Supported", SUPPORTED),
+            ("Allow-Events", "conference, refer"),
+        ]
+
+    def reject(
+        self, incoming: Incoming, code: int, now: float, reason: str = "", headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """An error that the endpoint itself decides on."""
+        response = self.reply(incoming, code, now, reason, headers)
+        self.emit(Rejected(incoming.flow, incoming.request.method, code, response.reason))
+
+    def _wide_enough(self, request: Request, flow: Flow) -> Flow:
+        return flow
+
+    # The tables
+
+    def enrol(self, dialog: Dialog, user: DialogUser) -> None:
+        self.dialogs[dialog.id] = user
+
+    def strike(self, dialog: Dialog, user: DialogUser) -> None:
+        if self.dialogs.get(dialog.id) is user:
+            del self.dialogs[dialog.id]

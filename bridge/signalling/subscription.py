@@ -1,0 +1,209 @@
+"""Subscriptions to a room's state: the notifier's side of RFC 6665 for the package ``conference`` (RFC 4575)."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .dialog import Dialog, NoTarget
+from .event import SubscribeReceived, SubscriptionEnded, SubscriptionRefreshed
+from .exchange import Exchange, Outcome
+from .flow import Flow
+from .message import Request
+from .stack import Incoming, Stack
+
+PACKAGE = "conference"
+MEDIA_TYPE = "application/conference-info+xml"
+DECISION = 20.0
+"""Seconds that the conference may take: the client's transaction ends after 64*T1 = 32 s (RFC 3261 §17.1.2.2)."""
+QUEUE = 8
+"""Partial states waiting for the NOTIFY before them to be answered; beyond that a full state is due instead."""
+
+
+class Subscription:
+    """One subscriber: one dialog, one NOTIFY in flight."""
+
+    def __init__(self, subscriptions: Subscriptions, incoming: Incoming, dialog: Dialog, expires: int) -> None:
+        self.number = subscriptions.stack.number()
+        self.dialog, self.expires = dialog, expires
+        self.incoming: Incoming | None = incoming
+        """Until it is answered."""
+        self.ends = 0.0
+        self.event = incoming.request.headers.get("Event") or PACKAGE
+        self.queue: deque[bytes] = deque()
+        self.exchange: Exchange | None = None
+        self._subscriptions, self._stack = subscriptions, subscriptions.stack
+
+    def arrived(self, incoming: Incoming, now: float) -> None:
+        """A request inside the dialog: SUBSCRIBE refreshes, or ends with ``Expires: 0`` (§4.2.1.4)."""
+        request = incoming.request
+        if request.method == "OPTIONS":
+            self._stack.reply(incoming, 200, now, headers=self._stack.capabilities())
+            return
+        if request.method != "SUBSCRIBE":
+            self._stack.reject(incoming, 403, now, "Only SUBSCRIBE here")
+            return
+        if not self.dialog.in_order(request):
+            self._stack.reject(incoming, 500, now)
+            return
+        expires = self._subscriptions.interval(incoming, now)
+        if expires is None:
+            return
+        self.dialog.flow = incoming.flow
+        self.dialog.refresh(request)
+        self._subscriptions.extend(self, incoming, expires, now)
+
+    def acknowledged(self, request: Request, flow: Flow, now: float) -> None:
+        return
+
+    def wake(self, name: str, now: float) -> None:
+        if name == "decide":
+            self._subscriptions.reject(self.number, 500, now)
+        else:
+            self._subscriptions.end(self.number, now, "timeout")
+
+
+class Subscriptions:
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self._held: dict[int, Subscription] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def arrived(self, incoming: Incoming, now: float, user: str = "") -> None:
+        """SUBSCRIBE outside a dialog."""
+        request, stack = incoming.request, self.stack
+        package = (request.headers.get("Event") or "").partition(";")[0].strip().lower()
+        if package != PACKAGE:
+            return stack.reject(incoming, 489, now, headers=[("Allow-Events", PACKAGE)])
+        accept = ", ".join(request.headers.getlist("Accept")).lower()
+        if accept and not any(kind in accept for kind in (MEDIA_TYPE, "application/*", "*/*")):
+            return stack.reject(incoming, 406, now, headers=[("Accept", MEDIA_TYPE)])
+        if len(self._held) >= stack.settings.max_subscriptions:
+            return stack.reject(incoming, 503, now, headers=[("Retry-After", str(stack.settings.retry_after))])
+        expires = self.interval(incoming, now)
+        if expires is None:
+            return None
+        try:
+            dialog = Dialog.uas(request, stack.token(), incoming.flow, stack.first_cseq())
+        except NoTarget as error:
+            return stack.reject(incoming, 400, now, f"Contact: {error}")
+        subscription = Subscription(self, incoming, dialog, expires)
+        self._held[subscription.number] = subscription
+        stack.enrol(dialog, subscription)
+        stack.alarms.set(subscription, "decide", now + DECISION)
+        stack.emit(SubscribeReceived(subscription.number, str(request.uri), package, str(request.from_.uri), user))
+        return None
+
+    def interval(self, incoming: Incoming, now: float) -> int | None:
+        """Seconds granted; None: the request was answered with an error."""
+        settings = self.stack.settings
+        text = incoming.request.headers.get("Expires")
+        if text is None:
+            return settings.subscription_expires
+        if not (text.isascii() and text.isdigit()) or len(text) > 10:
+            self.stack.reject(incoming, 400, now, "Expires is no number")
+            return None
+        expires = int(text)
+        if 0 < expires < settings.min_subscription_expires:
+            floor = str(settings.min_subscription_expires)
+            self.stack.reply(incoming, 423, now, "Interval Too Brief", [("Min-Expires", floor)])
+            return None
+        return min(expires, settings.subscription_expires)
+
+    def accept(self, number: int, now: float) -> None:
+        """200; the conference's ``notify`` with the full state follows at once (§4.2.1.2)."""
+        subscription = self._held.get(number)
+        if subscription is None or subscription.incoming is None:
+            return
+        incoming, subscription.incoming = subscription.incoming, None
+        self.stack.alarms.clear(subscription, "decide")
+        self._grant(subscription, incoming, subscription.expires, now)
+
+    def extend(self, subscription: Subscription, incoming: Incoming, expires: int, now: float) -> None:
+        """A refresh: a full NOTIFY is due. With 0 the end: a last NOTIFY without a body."""
+        if subscription.incoming is not None:
+            self.stack.reply(incoming, 500, now, headers=[("Retry-After", "1")])
+            return
+        self._grant(subscription, incoming, expires, now)
+        if expires:
+            self.stack.emit(SubscriptionRefreshed(subscription.number))
+        else:
+            self.end(subscription.number, now, "timeout")
+
+    def _grant(self, subscription: Subscription, incoming: Incoming, expires: int, now: float) -> None:
+        contact = self.stack.contact(incoming.flow, incoming.request.uri.user or "")
+        headers = [("Expires", str(expires)), ("Contact", contact)]
+        self.stack.reply(incoming, 200, now, headers=headers, tag=subscription.dialog.id.local_tag)
+        subscription.expires, subscription.ends = expires, now + expires
+        if expires:
+            self.stack.alarms.set(subscription, "end", subscription.ends)
+
+    def reject(self, number: int, code: int, now: float, reason: str = "") -> None:
+        subscription = self._held.get(number)
+        if subscription is None or subscription.incoming is None:
+            return
+        self.stack.reply(subscription.incoming, code, now, reason)
+        self._forget(subscription)
+
+    def notify(self, number: int, body: bytes, now: float) -> None:
+        """Send a state, after those that are under way."""
+        subscription = self._held.get(number)
+        if subscription is None or subscription.incoming is not None:
+            return
+        if subscription.exchange is None:
+            self._send(subscription, body, now)
+        elif len(subscription.queue) < QUEUE:
+            subscription.queue.append(body)
+        else:
+            subscription.queue.clear()
+            self.stack.emit(SubscriptionRefreshed(number))
+
+    def end(self, number: int, now: float, reason: str = "noresource") -> None:
+        """A last NOTIFY, ``terminated``."""
+        subscription = self._held.get(number)
+        if subscription is None:
+            return
+        if subscription.incoming is not None:
+            return self.reject(number, 404, now)
+        self._notify(subscription, f"terminated;reason={reason}", b"", now)
+        self._forget(subscription)
+        self.stack.emit(SubscriptionEnded(number))
+        return None
+
+    def _send(self, subscription: Subscription, body: bytes, now: float) -> None:
+        left = max(0, int(subscription.ends - now))
+        if subscription.expires:
+            subscription.exchange = self._notify(subscription, f"active;expires={left}", body, now)
+            return
+        # A fetch (§4.4.3): one NOTIFY, and that was it.
+        self._notify(subscription, "terminated;reason=timeout", body, now)
+        self._forget(subscription)
+        self.stack.emit(SubscriptionEnded(subscription.number))
+
+    def _notify(self, subscription: Subscription, state: str, body: bytes, now: float) -> Exchange:
+        contact = self.stack.contact(subscription.dialog.flow)
+        headers = [("Event", subscription.event), ("Subscription-State", state), ("Contact", contact)]
+        if body:
+            headers.append(("Content-Type", MEDIA_TYPE))
+
+        def concluded(outcome: Outcome, now: float) -> None:
+            subscription.exchange = None
+            if subscription.number not in self._held:
+                return
+            if not outcome.success:
+                # §4.2.2: 481 says gone; silence and other errors are no better.
+                self._forget(subscription)
+                self.stack.emit(SubscriptionEnded(subscription.number))
+            elif subscription.queue:
+                self._send(subscription, subscription.queue.popleft(), now)
+
+        path = self.stack.path(subscription.dialog)
+        return Exchange(
+            self.stack, lambda: subscription.dialog.request("NOTIFY", headers, body), path, concluded
+        ).start(now)
+
+    def _forget(self, subscription: Subscription) -> None:
+        self._held.pop(subscription.number, None)
+        self.stack.alarms.clear(subscription, "decide", "end")
+        self.stack.strike(subscription.dialog, subscription)
