@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from .flow import Flow, Transport
@@ -15,6 +15,8 @@ class EndpointSettings:
     contacts: Mapping[tuple[Transport, tuple[str, int]], tuple[str, int]] = field(default_factory=dict)
     """(transport, listener) to the (host, port) that peers are told, where it isn't the listener's own: behind NAT, or
     bound to every address."""
+    route: Callable[[str], str] | None = None
+    """Our address as a peer at that address reaches it, for listeners on every address (``0.0.0.0``, ``::``)."""
     domains: frozenset[str] = frozenset()
     """Host names and addresses that are ours, lower case. Empty: every Request-URI that reaches us is for us."""
     user_agent: str = "Visiopont"
@@ -49,4 +51,7 @@ class EndpointSettings:
 
     def contact(self, flow: Flow) -> tuple[str, int]:
         """Host and port that reach us on the listener of ``flow``."""
-        return self.contacts.get((flow.transport, flow.local), flow.local)
+        host, port = self.contacts.get((flow.transport, flow.local), flow.local)
+        if host in ("0.0.0.0", "::") and self.route is not None:
+            host = self.route(flow.remote[0])
+        return host, port
