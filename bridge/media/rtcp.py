@@ -204,7 +204,8 @@ def _blocks(body: bytes, at: int, count: int) -> tuple[tuple[ReportBlock, ...], 
 def _read_sender(kind: int, count: int, body: bytes) -> Packet:
     if len(body) < _SENDER.size:
         raise RtcpError("a short sender report")
-    return SenderReport(*_SENDER.unpack_from(body), *_blocks(body, _SENDER.size, count))
+    ssrc, ntp, timestamp, packets, octets = _SENDER.unpack_from(body)
+    return SenderReport(ssrc, ntp, timestamp, packets, octets, *_blocks(body, _SENDER.size, count))
 
 
 def _read_receiver(kind: int, count: int, body: bytes) -> Packet:

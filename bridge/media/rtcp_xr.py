@@ -229,7 +229,8 @@ class BurstCounters:
 
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> F64:
-    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
+    share: F64 = np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
+    return share
 
 
 def _rate(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.int64]:
