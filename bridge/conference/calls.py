@@ -1,0 +1,326 @@
+"""Calls joined to streams: every offer and answer of every call, and what a worker is told of it.
+
+The one place that knows both planes. It decides nothing about rooms: the focus tells it where a call belongs and
+what is heard, and is told when a call is up, changed or over.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from bridge.signalling import event as sip
+from bridge.signalling.endpoint import Endpoint
+from bridge.signalling.endpoint_settings import EndpointSettings
+from bridge.signalling.flow import Flow
+from bridge.signalling.offer import Capabilities, Negotiator, Unacceptable
+from bridge.worker.protocol import Command, DropStream, StreamReport
+
+from .leg import Hearing, Leg
+from .placement import Full, Placement
+
+log = structlog.get_logger("calls")
+
+NOT_ACCEPTABLE = 488
+
+
+class CallUser(Protocol):
+    """What the focus wants to know of calls."""
+
+    def call_up(self, leg: Leg, now: float) -> None:
+        """Media is agreed: the participant can hear."""
+
+    def call_over(self, leg: Leg, code: int, reason: str, local: bool, now: float) -> None:
+        """The call has ended, or never came to be."""
+
+
+@dataclass(slots=True)
+class _Dialled:
+    """What a second try of a call that we make needs."""
+
+    uri: str
+    targets: tuple[Flow, ...]
+    from_uri: str
+    from_display: str
+    secure: bool
+    early: bytes | None = None
+    """The body of a reliable provisional response: the answer, if the 2xx has none."""
+
+
+class Calls:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        settings: EndpointSettings,
+        placement: Placement,
+        capabilities: Capabilities,
+        send: Callable[[int, Command], None],
+        user: CallUser,
+        *,
+        rng: random.Random,
+        random_bytes: Callable[[int], bytes],
+        media_host: str = "",
+        cname: str = "visiopont",
+    ) -> None:
+        """``media_host``: the address in our SDP; empty: the one by which the peer's signalling reaches us."""
+        self._endpoint, self._settings, self._placement = endpoint, settings, placement
+        self._capabilities, self._send, self._user = capabilities, send, user
+        self._rng, self._random_bytes = rng, random_bytes
+        self._media_host, self._cname = media_host, cname
+        self._last_stream = 0
+        self.by_call: dict[int, Leg] = {}
+        self.by_stream: dict[int, Leg] = {}
+        self.reports: dict[int, StreamReport] = {}
+        """stream -> its last figures"""
+        self._dialled: dict[int, _Dialled] = {}
+        self._up: set[int] = set()
+
+    # Streams
+
+    def stream_number(self) -> int:
+        """A number never given before."""
+        self._last_stream += 1
+        return self._last_stream
+
+    def _leg(self, call: int, worker: int, flow: Flow) -> Leg:
+        """Raises :class:`~.placement.Full`."""
+        stream = self.stream_number()
+        port = self._placement.put(worker, stream)
+        host = self._media_host or self._settings.contact(flow)[0]
+        session_id = self._rng.getrandbits(62)
+        negotiator = Negotiator(self._capabilities, self._random_bytes, session_id)
+        leg = Leg(call, stream, worker, port, host, negotiator, self._cname)
+        self.by_stream[stream] = leg
+        return leg
+
+    def place(self, leg: Leg, hearing: Hearing, now: float) -> None:
+        """What the participant hears and is heard by has changed; the worker too, perhaps."""
+        leg.hearing = hearing
+        worker = self._placement.worker_of(hearing.room) if hearing.room else leg.worker
+        if worker != leg.worker and leg.moving is None:
+            self._move(leg, worker, now)
+        elif worker == leg.worker:
+            self.tell(leg)
+
+    def tell(self, leg: Leg) -> None:
+        """Describe the leg's stream to its worker, if there is news."""
+        spec = leg.description()
+        if spec is not None and spec != leg.told:
+            leg.told = spec
+            self._send(leg.worker, spec)
+
+    def _move(self, leg: Leg, worker: int, now: float) -> None:
+        """Its room lives in another worker: offer the peer that worker's address, and follow when it has agreed."""
+        try:
+            stream = self.stream_number()
+            port = self._placement.put(worker, stream)
+        except Full as error:
+            log.error("room can't be joined", call=leg.call, error=str(error))
+            self.hangup(leg, now, "overloaded")
+            return
+        leg.moving = Leg(leg.call, stream, worker, port, leg.host, leg.negotiator, leg.cname)
+        self.by_stream[stream] = leg
+        self._endpoint.offer(leg.call, leg.negotiator.offer(leg.moving.local), now)
+
+    def _moved(self, leg: Leg) -> None:
+        there, leg.moving = leg.moving, None
+        if there is None:
+            return
+        self._drop(leg)
+        leg.stream, leg.worker, leg.port, leg.told = there.stream, there.worker, there.port, None
+
+    def _not_moved(self, leg: Leg, now: float) -> None:
+        there, leg.moving = leg.moving, None
+        if there is not None:
+            self._placement.take_away(there.worker, there.stream)
+            self.by_stream.pop(there.stream, None)
+            self.hangup(leg, now, "the terminal refused to move")
+
+    def _drop(self, leg: Leg) -> None:
+        if leg.told is not None:
+            self._send(leg.worker, DropStream(stream=leg.stream))
+        self._placement.take_away(leg.worker, leg.stream)
+        self.by_stream.pop(leg.stream, None)
+        self.reports.pop(leg.stream, None)
+
+    # Calls that come
+
+    def answer(self, event: sip.IncomingCall, worker: int, hearing: Hearing, now: float) -> Leg | None:
+        """Answer an incoming call; None: it was refused."""
+        try:
+            leg = self._leg(event.call, worker, event.flow)
+        except Full:
+            wait = self._settings.retry_after
+            self._endpoint.reject(event.call, 503, now, retry_after=wait + self._rng.randint(0, wait))
+            return None
+        leg.hearing = hearing
+        self.by_call[event.call] = leg
+        try:
+            if event.offer is None:
+                sdp = leg.negotiator.offer(leg.local)
+            else:
+                sdp, _ = leg.negotiator.answer(event.offer, leg.local)
+        except Unacceptable as error:
+            self.by_call.pop(event.call)
+            self._drop(leg)
+            self._endpoint.reject(event.call, error.code, now, str(error))
+            return None
+        self._endpoint.answer(event.call, sdp, now)
+        if event.offer is not None:
+            self._agreed(leg, now)
+        return leg
+
+    # Calls that we make
+
+    def dial(
+        self,
+        uri: str,
+        targets: Sequence[Flow],
+        worker: int,
+        hearing: Hearing,
+        now: float,
+        *,
+        from_uri: str = "",
+        from_user: str = "",
+        from_display: str = "",
+        secure: bool | None = None,
+    ) -> Leg:
+        """Call ``uri``. ``from_user`` is put before our own address where no ``from_uri`` is given.
+
+        Raises:
+            ValueError: the URI is none, or there are no targets.
+            Full: no worker has room for it.
+        """
+        if not targets:
+            raise ValueError(f"nowhere to send a call to {uri}")
+        host = self._settings.contact(targets[0])[0]
+        from_uri = from_uri or f"sip:{from_user}@{f'[{host}]' if ':' in host else host}"
+        if secure is None:
+            secure = self._capabilities.srtp != "off"
+        leg = self._leg(0, worker, targets[0])
+        leg.hearing = hearing
+        dialled = _Dialled(uri, tuple(targets), from_uri, from_display, secure)
+        try:
+            self._invite(leg, dialled, now)
+        except ValueError:
+            self._drop(leg)
+            raise
+        return leg
+
+    def _invite(self, leg: Leg, dialled: _Dialled, now: float) -> None:
+        sdp = leg.negotiator.offer(leg.local, secure=dialled.secure)
+        leg.call = self._endpoint.dial(
+            dialled.uri, dialled.targets, sdp, now, from_uri=dialled.from_uri, from_display=dialled.from_display
+        )
+        self.by_call[leg.call] = leg
+        self._dialled[leg.call] = dialled
+
+    # What the endpoint tells
+
+    def progress(self, event: sip.CallProgress) -> None:
+        dialled = self._dialled.get(event.call)
+        if dialled is not None and event.body:
+            dialled.early = event.body
+
+    def answered(self, event: sip.CallAnswered, now: float) -> None:
+        leg, dialled = self.by_call.get(event.call), self._dialled.pop(event.call, None)
+        if leg is None:
+            self._endpoint.hangup(event.call, now)
+            return
+        body = event.body or (dialled.early if dialled else None)
+        self._accept(leg, body, now)
+
+    def answer_received(self, event: sip.AnswerReceived, now: float) -> None:
+        """To the offer that we made in a 2xx."""
+        leg = self.by_call.get(event.call)
+        if leg is not None:
+            self._accept(leg, event.body, now)
+
+    def _accept(self, leg: Leg, body: bytes | None, now: float) -> None:
+        try:
+            leg.negotiator.accept(body or b"")
+        except Unacceptable as error:
+            log.info("answer can't be used", call=leg.call, reason=str(error))
+            self.hangup(leg, now, f"bad answer: {error}")
+            return
+        self._moved(leg)
+        self._agreed(leg, now)
+
+    def offered(self, event: sip.OfferReceived, now: float) -> None:
+        """re-INVITE or UPDATE: hold, resume, another codec, another address."""
+        leg = self.by_call.get(event.call)
+        if leg is None:
+            self._endpoint.refuse(event.call, 481, now)
+            return
+        local = leg.moving.local if leg.moving else leg.local
+        if event.body is None:
+            self._endpoint.accept(event.call, leg.negotiator.offer(local), now)
+            return
+        try:
+            sdp, _ = leg.negotiator.answer(event.body, local)
+        except Unacceptable as error:
+            log.info("offer refused", call=leg.call, reason=str(error))
+            self._endpoint.refuse(event.call, error.code, now)
+            return
+        self._endpoint.accept(event.call, sdp, now)
+        self._moved(leg)
+        self._agreed(leg, now)
+
+    def offer_answered(self, event: sip.OfferAnswered, now: float) -> None:
+        leg = self.by_call.get(event.call)
+        if leg is not None and event.body:
+            self._accept(leg, event.body, now)
+
+    def offer_refused(self, event: sip.OfferRefused, now: float) -> None:
+        leg = self.by_call.get(event.call)
+        if leg is not None:
+            leg.negotiator.refused()
+            self._not_moved(leg, now)
+
+    def _agreed(self, leg: Leg, now: float) -> None:
+        self.tell(leg)
+        if leg.call not in self._up:
+            self._up.add(leg.call)
+            self._user.call_up(leg, now)
+        elif leg.hearing.room and self._placement.worker_of(leg.hearing.room) != leg.worker:
+            self.place(leg, leg.hearing, now)
+
+    def ended(self, event: sip.CallEnded, now: float) -> None:
+        leg, dialled = self.by_call.pop(event.call, None), self._dialled.pop(event.call, None)
+        self._up.discard(event.call)
+        if leg is None:
+            return
+        if dialled is not None and event.code == NOT_ACCEPTABLE and self._again(leg, dialled, now):
+            return
+        if leg.moving is not None:
+            self._placement.take_away(leg.moving.worker, leg.moving.stream)
+            self.by_stream.pop(leg.moving.stream, None)
+        self._drop(leg)
+        self._user.call_over(leg, event.code, event.reason, event.local, now)
+
+    def _again(self, leg: Leg, dialled: _Dialled, now: float) -> bool:
+        """Whoever refuses an offer of SRTP may take a plain one, where settings let it."""
+        if not dialled.secure or self._capabilities.srtp == "required":
+            return False
+        dialled.secure, dialled.early = False, None
+        leg.negotiator.refused()
+        self._invite(leg, dialled, now)
+        return True
+
+    def hangup(self, leg: Leg, now: float, reason: str = "") -> None:
+        """CANCEL, BYE or refusal; :meth:`ended` follows."""
+        self._endpoint.hangup(leg.call, now, reason)
+
+    # What the workers tell
+
+    def latched(self, worker: int, stream: int) -> None:
+        self._placement.latched(worker, stream)
+
+    def reported(self, figures: Sequence[StreamReport]) -> None:
+        for report in figures:
+            if report.stream in self.by_stream:
+                self.reports[report.stream] = report

@@ -1,0 +1,106 @@
+"""One call's media: what was negotiated, where it is, and how that is told to a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.signalling.offer import Agreed, Local, Negotiator, PayloadFormat
+from bridge.worker.protocol import Address, CodecSpec, SetStream, SrtpKey
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What a room decides about a participant's sound."""
+
+    room: int = 0
+    """The media room; 0: none (the lobby, the PIN): hears prompts only."""
+    muted: bool = False
+    deaf: bool = False
+    voice: float = 0.0
+    """dB on what it says."""
+    volume: float = 0.0
+    """dB on what it hears."""
+
+
+@dataclass(slots=True, eq=False)
+class Leg:
+    """A signalling call joined to a stream of a media worker."""
+
+    call: int
+    stream: int
+    worker: int
+    port: int
+    host: str
+    """Our media address as this peer reaches it."""
+    negotiator: Negotiator
+    cname: str
+    hearing: Hearing = Hearing()
+    told: SetStream | None = None
+    """The last description that the worker got."""
+    moving: Leg | None = None
+    """Where the stream is to go as soon as the peer agreed to the new address."""
+
+    @property
+    def local(self) -> Local:
+        return Local(self.host, self.port, self.port + 1)
+
+    @property
+    def agreed(self) -> Agreed | None:
+        return self.negotiator.agreed
+
+    @property
+    def codec(self) -> str:
+        """What we hear it in, for people to read."""
+        agreed = self.negotiator.agreed
+        first = next((f for f in agreed.receive if f.name not in ("CN", "TELEPHONE-EVENT")), None) if agreed else None
+        return f"{first.name}/{first.clock_rate}" if first else ""
+
+    def description(self) -> SetStream | None:
+        """What the worker must know; None while nothing is agreed."""
+        agreed = self.negotiator.agreed
+        if agreed is None:
+            return None
+        hearing = self.hearing
+        return SetStream(
+            stream=self.stream,
+            room=hearing.room,
+            port=self.port,
+            remote=_address(agreed.remote),
+            remote_rtcp=_address(agreed.remote_rtcp),
+            rtcp_mux=agreed.rtcp_mux,
+            send=_codec(agreed.send),
+            receive=tuple(spec for spec in map(_codec, agreed.receive) if spec is not None),
+            send_event=_codec(agreed.send_event),
+            send_cn=_codec(agreed.send_cn),
+            ptime=agreed.ptime,
+            srtp_send=SrtpKey(*agreed.srtp_send) if agreed.srtp_send else None,
+            srtp_receive=SrtpKey(*agreed.srtp_receive) if agreed.srtp_receive else None,
+            muted=hearing.muted,
+            deaf=hearing.deaf,
+            gain_in=hearing.voice,
+            gain_out=hearing.volume,
+            levels=agreed.levels,
+            inband_dtmf=agreed.inband_dtmf,
+            xr=agreed.xr,
+            cname=self.cname,
+        )
+
+
+def _address(address: tuple[str, int] | None) -> Address | None:
+    return Address(*address) if address else None
+
+
+def _codec(chosen: PayloadFormat | None) -> CodecSpec | None:
+    if chosen is None:
+        return None
+    return CodecSpec(
+        name=chosen.name,
+        payload_type=chosen.payload_type,
+        clock_rate=chosen.clock_rate,
+        channels=chosen.channels,
+        fec=chosen.fec,
+        dtx=chosen.dtx,
+        stereo=chosen.stereo,
+        bitrate=chosen.bitrate,
+        max_rate=chosen.max_rate,
+    )
