@@ -16,7 +16,7 @@ F32 = NDArray[np.float32]
 PARTS = 8
 """Sub-blocks a block: 2.5 ms each."""
 CEILING = 32767.0
-RELEASE = 0.10
+RELEASE = 0.035
 """Of the way back to full gain each sub-block: about 50 ms to half, slow enough not to pump."""
 
 

@@ -49,9 +49,13 @@ class AudioMix:
         self._place: dict[int, I32] = {rate: np.full(rows, -1, np.int32) for rate in rates}
         self._placed: dict[int, Rows] = {}
         self._sums: dict[int, tuple[Rows, I32]] = {}
+        self._sum_place: Rows = np.full(self._room_capacity, -1, np.intp)
+        """(rooms,) scratch: where a room's sum lies; -1 between uses."""
+        self._beat = 0
 
     def begin(self, blocks: list[Voices]) -> None:
         """This beat's talkers; several blocks of one rate are allowed."""
+        self._beat += 1
         for rate, rows in self._placed.items():
             self._place[rate][rows] = -1
         self._wide.clear()
@@ -70,6 +74,7 @@ class AudioMix:
             order = np.argsort(rooms, kind="stable")
             wide, rows, rooms = wide[order], rows[order], rooms[order]
         starts = np.flatnonzero(np.concatenate(([True], rooms[1:] != rooms[:-1])))
+        self._hold(int(rooms[-1]))
         self._sums[rate] = rooms[starts].astype(np.intp), np.add.reduceat(wide, starts, axis=0)
         self._wide[rate] = wide
         real = np.flatnonzero(rows >= 0)
@@ -77,47 +82,48 @@ class AudioMix:
         self._placed[rate] = rows[real]
 
     def total(self, rate: int, rooms: Rows) -> tuple[I32, NDArray[np.bool_]]:
-        """What is said in ``rooms`` (ascending, unique), at ``rate``: (n, rate / 50), and (n,) whether anything is.
+        """What is said in ``rooms`` (unique), at ``rate``: (n, rate / 50), and (n,) whether anything is.
 
         Call once a rate and beat: the resamplers move on.
         """
         out = np.zeros((len(rooms), rate // BEATS_A_SECOND), np.int32)
         heard = np.zeros(len(rooms), np.bool_)
+        if not len(rooms):
+            return out, heard
+        self._hold(int(rooms.max()))
         for source in self.rates:
-            talking, sums = self._sums.get(source, (np.zeros(0, np.intp), np.zeros((0, source // 50), np.int32)))
-            if source == rate:
-                _, here, there = np.intersect1d(rooms, talking, assume_unique=True, return_indices=True)
-                out[here] += sums[there]
+            spoken = self._sums.get(source)
+            if spoken is None and (source, rate) not in self._by_room:
+                continue
+            place = np.full(len(rooms), -1, np.intp)
+            if spoken is not None:
+                self._sum_place[spoken[0]] = np.arange(len(spoken[0]))
+                place = self._sum_place[rooms]
+                self._sum_place[spoken[0]] = -1
+            here = np.flatnonzero(place >= 0)
+            if source != rate:
+                self._add_resampled(source, rate, rooms, (here, place), (out, heard))
+            elif spoken is not None and here.size:
+                out[here] += spoken[1][place[here]]
                 heard[here] = True
-                continue
-            if not talking.size and (source, rate) not in self._by_room:
-                continue
-            self._add_resampled(source, rate, (talking, sums), rooms, (out, heard))
         return out, heard
 
     def _add_resampled(
-        self,
-        source: int,
-        rate: int,
-        spoken: tuple[Rows, I32],
-        rooms: Rows,
-        into: tuple[I32, NDArray[np.bool_]],
+        self, source: int, rate: int, rooms: Rows, found: tuple[Rows, Rows], into: tuple[I32, NDArray[np.bool_]]
     ) -> None:
-        talking, sums = spoken
-        if talking.size and int(talking[-1]) >= self._room_capacity:
-            self._grow(int(talking[-1]) + 1)
+        here, place = found
+        out, heard = into
         resampler = self._resampler(self._by_room, source, rate, self._room_capacity)
-        tails = resampler.tails(talking)
-        if tails.size:
-            talking = np.concatenate((talking, tails))
-            sums = np.concatenate((sums, np.zeros((tails.size, sums.shape[1]), np.int32)))
-        if not talking.size:
-            return
-        _, here, there = np.intersect1d(rooms, talking, assume_unique=True, return_indices=True)
-        if not here.size:
-            return
-        into[0][here] += np.rint(resampler.process(talking[there], sums[there])).astype(np.int32)
-        into[1][here] = True
+        rings = resampler.ringing(rooms, self._beat)
+        rings[here] = False
+        if here.size:
+            sums = self._sums[source][1][place[here]]
+            out[here] += np.rint(resampler.process(rooms[here], sums, self._beat)).astype(np.int32)
+            heard[here] = True
+        ended = np.flatnonzero(rings)
+        if ended.size:
+            out[ended] += np.rint(resampler.finish(rooms[ended], self._beat)).astype(np.int32)
+            heard[ended] = True
 
     def own(self, rate: int, rows: Rows) -> I32:
         """What each of ``rows`` put into the mix, at ``rate``: (n, rate / 50); zeros for who put nothing in."""
@@ -132,7 +138,7 @@ class AudioMix:
             mine = self._wide[source][place[at]]
             if source != rate:
                 resampler = self._resampler(self._by_row, source, rate, self._rows)
-                mine = np.rint(resampler.process(rows[at], mine)).astype(np.int32)
+                mine = np.rint(resampler.process(rows[at], mine, self._beat)).astype(np.int32)
             out[at] += mine
         return out
 
@@ -159,9 +165,13 @@ class AudioMix:
             found = pool[source, rate] = Resampler(rows, source, rate, samples=source // BEATS_A_SECOND)
         return found
 
-    def _grow(self, rooms: int) -> None:
-        while self._room_capacity < rooms:
+    def _hold(self, room: int) -> None:
+        """Make place for room indices up to ``room``."""
+        if room < self._room_capacity:
+            return
+        while self._room_capacity <= room:
             self._room_capacity *= 2
+        self._sum_place = np.full(self._room_capacity, -1, np.intp)
         for resampler in self._by_room.values():
             resampler.grow(self._room_capacity)
 

@@ -15,6 +15,8 @@ F32 = NDArray[np.float32]
 
 HALF_WIDTH = 16
 """Taps on each side at the lower of the two rates: 2 ms of delay at 8 kHz, 1 ms at 16 kHz."""
+NEVER = -2
+"""Number of no beat."""
 KAISER_BETA = 6.0
 """About 63 dB stop-band attenuation (Kaiser's formula: A = beta / 0.1102 + 8.7)."""
 
@@ -41,7 +43,10 @@ def matrix(samples: int, in_rate: int, out_rate: int) -> tuple[F32, int]:
 
 
 class Resampler:
-    """One conversion for many rows, each with its history."""
+    """One conversion for many rows, each with its history.
+
+    Time is the number of the beat: a row that was not fed in the beat before has no past.
+    """
 
     def __init__(self, rows: int, in_rate: int, out_rate: int, *, samples: int) -> None:
         self.matrix, self._width = matrix(samples, in_rate, out_rate)
@@ -49,34 +54,39 @@ class Resampler:
         self.delay = HALF_WIDTH / min(in_rate, out_rate)
         """Seconds of group delay."""
         self._history: F32 = np.zeros((rows, self._width), np.float32)
-        self._live = np.zeros(rows, np.bool_)
+        self._fed: NDArray[np.int64] = np.full(rows, NEVER, np.int64)
 
-    def process(self, rows: NDArray[np.intp], block: NDArray[np.int32] | F32) -> F32:
-        """(n, samples) of ``rows`` (each at most once) -> (n, out samples)."""
+    def process(self, rows: NDArray[np.intp], block: NDArray[np.int32] | F32, beat: int) -> F32:
+        """(n, samples) of ``rows`` (each at most once a beat) -> (n, out samples)."""
+        stale = self._fed[rows] != beat - 1
+        if stale.any():
+            self._history[rows[stale]] = 0
         whole = np.empty((len(rows), self._width + self.samples), np.float32)
         whole[:, : self._width] = self._history[rows]
         whole[:, self._width :] = block
         self._history[rows] = whole[:, self.samples :]
-        self._live[rows] = True
+        self._fed[rows] = beat
         out: F32 = whole @ self.matrix
         return out
 
-    def tails(self, served: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Rows that still ring from an earlier block and are not in ``served``: process them with silence once."""
-        ringing = self._live.copy()
-        ringing[served] = False
-        rows = np.flatnonzero(ringing)
-        self._live[rows] = False
-        return rows
+    def finish(self, rows: NDArray[np.intp], beat: int) -> F32:
+        """What still rings of ``rows`` whose sound ended a beat ago: (n, out samples). They have no past then."""
+        out = self.process(rows, np.zeros((len(rows), self.samples), np.float32), beat)
+        self._fed[rows] = NEVER
+        return out
+
+    def ringing(self, rows: NDArray[np.intp], beat: int) -> NDArray[np.bool_]:
+        """(n,) whether each row was fed in the beat before."""
+        live: NDArray[np.bool_] = self._fed[rows] == beat - 1
+        return live
 
     def grow(self, rows: int) -> None:
         """Make room for more rows."""
-        history, live = self._history, self._live
+        history, fed = self._history, self._fed
         self._history = np.zeros((rows, self._width), np.float32)
-        self._live = np.zeros(rows, np.bool_)
-        self._history[: len(history)], self._live[: len(live)] = history, live
+        self._fed = np.full(rows, NEVER, np.int64)
+        self._history[: len(history)], self._fed[: len(fed)] = history, fed
 
     def clear(self, row: int) -> None:
         """Forget a row's past."""
-        self._history[row] = 0
-        self._live[row] = False
+        self._fed[row] = NEVER

@@ -11,20 +11,27 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 
-FLOOR_RISE = 1.004
-"""The noise floor's rise a beat: 3 dB in 3.5 s; it falls at once."""
+FLOOR_RISE = 1.015
+"""The noise floor's rise a beat: 6.5 dB a second, so that a fan that is switched on counts as speech for two or three
+seconds; it falls at once, and speech has a gap before that."""
 ABOVE_FLOOR = 8.0
 """Power ratio (9 dB) over its floor at which a stream is active."""
 LEAST = 1100.0
 """Mean square (-60 dBov) under which nothing is speech."""
-ONSET = 10
-"""Active beats among the last :data:`WINDOW` that make a speaker: 200 ms, which coughs and clicks don't reach."""
+ONSET = 8
+"""Active beats among the last :data:`WINDOW` that make a speaker: 160 ms, which clicks and short coughs don't reach."""
 WINDOW = 15
 """300 ms."""
 HANGOVER = 75
 """Beats (1.5 s) that a speaker who pauses stays the speaker."""
 CHALLENGE = 2.0
 """Power ratio (3 dB) by which somebody must drown a speaker who has not stopped."""
+PAUSE = 10
+"""Beats (200 ms) of silence after which a speaker has stopped, for a voice of about his own level (:data:`ASIDE`)."""
+LONG_PAUSE = 30
+"""Beats (600 ms) after which he has for anybody: longer than he takes breath."""
+ASIDE = 0.25
+"""Power ratio (-6 dB) under which a voice is an aside, which a short pause gives no floor to."""
 
 
 class SpeakerDetector:
@@ -67,7 +74,8 @@ class SpeakerDetector:
         mask = np.uint32((1 << WINDOW) - 1)
         history = ((self._history[rows] << np.uint32(1)) | on.astype(np.uint32)) & mask
         self._history[rows] = history
-        self._power[rows] += (np.where(on, power, 0) - self._power[rows]) * np.float32(0.1)
+        level = self._power[rows]
+        self._power[rows] = np.where(on, level + (power - level) * np.float32(0.1), level)
         self._quiet[rows] = np.where(on, 0, self._quiet[rows] + 1)
         self._room[rows] = np.where(audible, rooms, -1)
         return self._decide(rows, rooms, history, audible)
@@ -91,9 +99,7 @@ class SpeakerDetector:
             now = self.speaker.get(room, -1)
             if now == row:
                 continue
-            # A speaker who pauses gives way to whoever talks on; one who talks must be drowned.
-            paused = now < 0 or self._quiet[now] > ONSET
-            if paused or self._power[row] > CHALLENGE * self._power[now]:
+            if now < 0 or self._gives_way(now, row):
                 self.speaker[room] = row
                 changes.append((room, row))
         for room, row in list(self.speaker.items()):
@@ -101,6 +107,11 @@ class SpeakerDetector:
                 del self.speaker[room]
                 changes.append((room, -1))
         return changes
+
+    def _gives_way(self, speaker: int, challenger: int) -> bool:
+        """A speaker who pauses gives way to whoever talks on; one who talks must be drowned."""
+        quiet, ratio = int(self._quiet[speaker]), self._power[challenger] / max(float(self._power[speaker]), 1.0)
+        return bool(ratio > CHALLENGE or quiet > LONG_PAUSE or (quiet > PAUSE and ratio > ASIDE))
 
 
 def _ones(words: NDArray[np.uint32]) -> NDArray[np.int32]:
