@@ -1,0 +1,461 @@
+"""Offer and answer (RFC 3264) for the audio of one call: descriptions in, descriptions and what is in force out.
+
+>>> capabilities = Capabilities.of(["PCMU"], "off")
+>>> ours, theirs = Negotiator(capabilities, bytes, 1), Negotiator(capabilities, bytes, 2)
+>>> answer, _ = theirs.answer(ours.offer(Local("192.0.2.1", 4000)), Local("192.0.2.2", 5000))
+>>> agreed = ours.accept(answer)
+>>> agreed.send.name, agreed.remote
+('PCMU', ('192.0.2.2', 5000))
+
+One audio stream a call; whatever else is offered is refused with port 0 in its place (§6).
+
+* The offerer's order of codecs is kept, so we send with the first of theirs that we speak (§6.1 SHOULD).
+* SRTP where it is wished, not demanded: our offers are RTP/AVP with ``a=crypto`` lines. RFC 4568 §3.1.1 has keys in
+  RTP/SAVP only, but a phone without SRTP refuses such an m-line, whereas it ignores an attribute; phones with SRTP
+  (baresip, linphone) take the keys under either. ``offer(secure=...)`` says otherwise for one call.
+* Inside a call, security stays as it was agreed, and so does everything that need not change: an offer that says
+  nothing new is the very bytes of the description in force (§8).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from . import sdes
+from .audio_line import LEVEL_URI, SECURE, AudioLine, Unacceptable, choose, is_audio, parsed, read
+from .codec_list import (
+    Capabilities,
+    Codec,
+    Listed,
+    Numbers,
+    PayloadFormat,
+    payload_format,
+)
+from .sdes import Crypto, RandomBytes
+from .sdp import Direction, Line, MediaDescription, Origin, SessionDescription, attribute
+
+__all__ = ["Agreed", "Capabilities", "Codec", "Local", "Negotiator", "PayloadFormat", "Unacceptable"]
+
+BEST_EFFORT_SUITES = 2
+"""Suites offered where SRTP is only wished: more than two lines of keys push an INVITE over the 1,300 bytes that UDP
+may carry (RFC 3261 §18.1.1), and the phones concerned know the first."""
+LEVEL_ID = 1
+"""Extension id that we offer for RFC 6464."""
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Where we receive, as the peer is to be told."""
+
+    host: str
+    """IP address."""
+    port: int
+    rtcp_port: int = 0
+    """0: the next one."""
+
+    @property
+    def connection(self) -> str:
+        return f"IN IP{ipaddress.ip_address(self.host).version} {self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What is in force."""
+
+    send: PayloadFormat | None
+    """None: we must not send (hold, or no stream)."""
+    receive: tuple[PayloadFormat, ...]
+    """Everything to take in, speech, CN and TELEPHONE-EVENT: under our numbers, then under those that only they use.
+    Empty: nothing."""
+    send_event: PayloadFormat | None
+    send_cn: PayloadFormat | None
+    ptime: int
+    """Milliseconds in a packet that we send: 10, 20, 30, 40 or 60."""
+    remote: tuple[str, int] | None
+    """None: they named no address (0.0.0.0, port 0, a host name)."""
+    remote_rtcp: tuple[str, int] | None
+    rtcp_mux: bool
+    direction: Direction
+    """Ours."""
+    on_hold: bool
+    """They take in nothing from us."""
+    srtp_send: tuple[str, bytes] | None = field(repr=False)
+    """Suite; master key and salt."""
+    srtp_receive: tuple[str, bytes] | None = field(repr=False)
+    levels: int
+    """Header extension id of RFC 6464 in what they send; 0: none."""
+    xr: bool
+    """They asked for RTCP XR VoIP metrics."""
+    inband_dtmf: bool
+    """They know no telephone-event: keys may come as tones."""
+
+
+NOTHING = Agreed(None, (), None, None, 20, None, None, False, Direction.INACTIVE, True, None, None, 0, False, False)
+"""The stream was ended with port 0 and the call goes on (RFC 3264 §8.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """A description of ours."""
+
+    content: SessionDescription
+    """With its version blanked."""
+    data: bytes
+    place: int
+    """Number of the m-line that is the call's audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """Our last offer."""
+
+    described: _Described
+    listed: tuple[Listed, ...]
+    numbers: Numbers
+    crypto: tuple[Crypto, ...]
+    direction: Direction
+    answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """Our side of what is being agreed."""
+
+    listed: tuple[Listed, ...]
+    direction: Direction
+    """What we would do if they let us."""
+    keys: tuple[Crypto, Crypto] | None
+    """Theirs, ours."""
+
+
+class Negotiator:
+    """One call's. Either side may offer at any time; that offers don't cross is the session's business."""
+
+    def __init__(self, capabilities: Capabilities, random_bytes: RandomBytes, session_id: int) -> None:
+        self.agreed: Agreed | None = None
+        self._capabilities, self._random = capabilities, random_bytes
+        self._session_id, self._version = session_id, 0
+        self._origin_host = ""
+        """That of the first description, for good (RFC 3264 §8)."""
+        self._in_force: _Described | None = None
+        self._offered: _Offered | None = None
+        self._numbers = Numbers()
+        self._their_numbers: dict[int, Codec] = {}
+        self._wanted = Direction.SENDRECV
+        """SENDONLY: we hold them."""
+        self._sending: Crypto | None = None
+        """Our key in force."""
+        self._spare: dict[str, Crypto] = {}
+        """Keys that were offered, or will be, and never used, by suite."""
+
+    # Theirs
+
+    def answer(self, offer: bytes, local: Local) -> tuple[bytes, Agreed]:
+        """Our answer, and what it puts in force.
+
+        Raises:
+            Unacceptable: nothing changes; the offer is to be refused with its code.
+        """
+        description = parsed(offer)
+        if self.agreed is not None and not any(map(is_audio, description.media)):
+            return self._end(description, local)
+        place, line = choose(description, self._capabilities, self._in_force.place if self._in_force else 0)
+        _refuse_other_family(line, local)
+        keys = self._keys_for(line)
+        numbers = self._reserved()
+        ours = _Ours(self._answered(line, numbers), self._wanted, keys)
+        if not ours.listed:
+            raise Unacceptable(488, 305, "all payload types are used up")
+        agreed = _agreement(line, ours, self._capabilities)
+        answered = MediaDescription(
+            "audio",
+            local.port,
+            line.proto,
+            tuple(str(entry.number) for entry in ours.listed),
+            tuple(self._answer_lines(line, ours, agreed, local)),
+        )
+        media = [answered if number == place else _refused(other) for number, other in enumerate(description.media)]
+        described = self._described(media, place, local)
+        self._numbers, self._in_force = numbers, described
+        if self._offered is not None and self._offered.answered:
+            self._offered = None
+        self._put_in_force(agreed, line, keys)
+        return described.data, agreed
+
+    def _end(self, description: SessionDescription, local: Local) -> tuple[bytes, Agreed]:
+        place = self._in_force.place if self._in_force else 0
+        described = self._described([_refused(media) for media in description.media], place, local)
+        self._in_force, self.agreed, self._sending = described, NOTHING, None
+        return described.data, NOTHING
+
+    def _keys_for(self, line: AudioLine) -> tuple[Crypto, Crypto] | None:
+        suites = self._capabilities.suites
+        keys = sdes.choose(line.crypto, suites, self._random, self._sending)
+        if keys is None and (line.secure or self._capabilities.srtp == "required"):
+            raise Unacceptable(488, 305, f"SRTP with one of {', '.join(suites)} is needed")
+        return keys
+
+    def _answered(self, line: AudioLine, numbers: Numbers) -> tuple[Listed, ...]:
+        """Theirs under their numbers, as far as these are free."""
+        rates = {entry.codec.clock_rate for entry in line.speech}
+        noise = (line.noise,) if line.noise and line.noise.codec.clock_rate in rates else ()
+        clocks = dict.fromkeys((line.speech[0].codec.clock_rate, 8_000))
+        events = [event for rate in clocks if (event := line.events.get(rate))]
+        events = events or list(line.events.values())[:1]
+        chosen: list[Listed] = []
+        for entry in (*line.speech, *noise, *events):
+            number = numbers.take(entry.codec, entry.number)
+            if number is not None:
+                chosen.append(Listed(entry.codec, number))
+        return tuple(chosen) if any(entry.codec in self._capabilities.codecs for entry in chosen) else ()
+
+    def _answer_lines(self, line: AudioLine, ours: _Ours, agreed: Agreed, local: Local) -> Iterable[Line]:
+        yield from _format_lines(ours.listed)
+        yield attribute("ptime", agreed.ptime)
+        yield attribute("maxptime", max(ours.listed[0].codec.ptimes))
+        if line.rtcp_mux:
+            yield attribute("rtcp-mux")
+        elif local.rtcp_port:
+            yield attribute("rtcp", local.rtcp_port)
+        if agreed.levels:
+            yield attribute("extmap", f"{agreed.levels}/recvonly {LEVEL_URI}")
+        if ours.keys is not None:
+            yield attribute("crypto", str(ours.keys[1]))
+        yield attribute(line.direction.reversed.within(ours.direction).value)
+
+    # Ours
+
+    def offer(self, local: Local, *, hold: bool = False, secure: bool | None = None) -> bytes:
+        """The first offer, or a renewed one.
+
+        Args:
+            hold: we put them on hold, until an offer without it.
+            secure: True: RTP/SAVP and nothing else; False: no keys (after a 488 to an offer with some); None: in a
+                call as it is, before it as the settings say.
+
+        Raises:
+            ValueError: ``secure=False`` though SRTP is required, or True though it is off.
+        """
+        proto, crypto = self._security(secure)
+        direction = Direction.SENDONLY if hold else Direction.SENDRECV
+        numbers = self._reserved()
+        entries: list[Listed] = []
+        for codec in self._preferred():
+            avoid = [number for number, other in self._their_numbers.items() if other != codec]
+            number = numbers.take(codec, None, avoid)
+            if number is not None:
+                entries.append(Listed(codec, number))
+        audio = MediaDescription(
+            "audio",
+            local.port,
+            proto,
+            tuple(str(entry.number) for entry in entries),
+            tuple(self._offer_lines(entries, crypto, direction, local)),
+        )
+        described = self._described(*self._placed(audio), local)
+        self._offered = _Offered(described, tuple(entries), numbers, crypto, direction)
+        return described.data
+
+    def accept(self, answer: bytes) -> Agreed:
+        """Their answer to our last offer; a second one (a 200 after a 183) counts anew.
+
+        Raises:
+            Unacceptable: it is no answer to that; what was in force stays.
+        """
+        offered = self._offered
+        if offered is None:
+            raise Unacceptable(400, 399, "an answer without an offer")
+        description = parsed(answer)
+        if len(description.media) <= offered.described.place:
+            raise Unacceptable(488, 304, "no audio in the answer")
+        media = description.media[offered.described.place]
+        if not is_audio(media):
+            if self.agreed is None:
+                raise Unacceptable(488, 304, "audio was refused")
+            self._settle(offered)
+            self.agreed, self._sending = NOTHING, None
+            return NOTHING
+        line = read(description, media, self._capabilities)
+        keys = sdes.match(offered.crypto, line.crypto)
+        proto = offered.described.content.media[offered.described.place].proto
+        if keys is None and (line.secure or proto in SECURE or (offered.crypto and line.crypto)):
+            raise Unacceptable(488, 305, "the answer takes none of our SRTP keys")
+        if keys is None and self._capabilities.srtp == "required":
+            raise Unacceptable(488, 305, "SRTP is needed")
+        theirs = {entry.codec for entry in line.entries}
+        ours = _Ours(tuple(entry for entry in offered.listed if entry.codec in theirs), offered.direction, keys)
+        agreed = _agreement(line, ours, self._capabilities)
+        self._settle(offered)
+        self._put_in_force(agreed, line, keys)
+        return agreed
+
+    def refused(self) -> None:
+        """Our offer was refused: what was in force stays (RFC 3264 §8)."""
+        self._offered = None
+
+    def _reserved(self) -> Numbers:
+        """Payload types that mean something, or would if our open offer were answered."""
+        return Numbers({**self._numbers.meaning, **(self._offered.numbers.meaning if self._offered else {})})
+
+    def _settle(self, offered: _Offered) -> None:
+        self._in_force, self._wanted = offered.described, offered.direction
+        self._numbers = self._reserved()
+        self._offered = replace(offered, answered=True)
+
+    def _preferred(self) -> Iterable[Codec]:
+        """All that we do, what we send with now first: a renewed offer isn't to change the codec by itself."""
+        codecs = self._capabilities.all()
+        send = self.agreed.send if self.agreed else None
+        if send is None:
+            return codecs
+        current = (send.name, send.clock_rate, send.channels)
+        return sorted(codecs, key=lambda codec: codec.key != current)
+
+    def _security(self, secure: bool | None) -> tuple[str, tuple[Crypto, ...]]:
+        """Proto and keys of an offer."""
+        srtp = self._capabilities.srtp
+        if (secure is False and srtp == "required") or (secure and srtp == "off"):
+            raise ValueError(f"SRTP is {srtp}")
+        if secure is None and self.agreed is not None and self._in_force is not None:
+            secure = self._sending is not None
+            media = self._in_force.content.media
+            proto = media[self._in_force.place].proto if self._in_force.place < len(media) else ""
+            if proto in SECURE or (proto and not secure):
+                return proto, self._keys_to_offer() if secure else ()
+            return "RTP/AVP", self._keys_to_offer()[:BEST_EFFORT_SUITES] if secure else ()
+        if secure or (secure is None and srtp == "required"):
+            return "RTP/SAVP", self._keys_to_offer()
+        if secure is None and srtp == "offered":
+            return "RTP/AVP", self._keys_to_offer()[:BEST_EFFORT_SUITES]
+        return "RTP/AVP", ()
+
+    def _keys_to_offer(self) -> tuple[Crypto, ...]:
+        """One a suite, that in force first and unchanged: a new key would cut the voice."""
+        current = self._sending
+        suites = sorted(self._capabilities.suites, key=lambda suite: current is None or suite != current.suite)
+        keys: list[Crypto] = []
+        for tag, suite in enumerate(suites, 1):
+            if current is not None and suite == current.suite:
+                keys.append(replace(current, tag=tag))
+                continue
+            if suite not in self._spare:
+                self._spare[suite] = sdes.generate(suite, tag, self._random)
+            keys.append(replace(self._spare[suite], tag=tag))
+        return tuple(keys)
+
+    def _offer_lines(
+        self, entries: list[Listed], crypto: tuple[Crypto, ...], direction: Direction, local: Local
+    ) -> Iterable[Line]:
+        yield from _format_lines(entries)
+        first = entries[0].codec
+        yield attribute("ptime", first.packet_time(self._capabilities.ptime, 60))
+        yield attribute("maxptime", max(first.ptimes))
+        if local.rtcp_port:
+            yield attribute("rtcp", local.rtcp_port)
+        yield attribute("rtcp-mux")
+        if level := self._level_to_offer():
+            yield attribute("extmap", f"{level}/recvonly {LEVEL_URI}")
+        for key in crypto:
+            yield attribute("crypto", str(key))
+        yield attribute(direction.value)
+
+    def _level_to_offer(self) -> int:
+        """The extension id in use; none where they, or we, didn't name the extension before."""
+        if self.agreed is None:
+            return LEVEL_ID
+        media = self._in_force.content.media if self._in_force else ()
+        offered = any(extmap.uri == LEVEL_URI for audio in media for extmap in audio.extmaps)
+        return self.agreed.levels or (LEVEL_ID if offered else 0)
+
+    def _placed(self, audio: MediaDescription) -> tuple[list[MediaDescription], int]:
+        """Among the m-lines that the session has had: none may go, or change place (RFC 3264 §8)."""
+        if self._in_force is None:
+            return [audio], 0
+        media = [replace(_refused(other), port=0) for other in self._in_force.content.media]
+        place = min(self._in_force.place, len(media))
+        return [*media[:place], audio, *media[place + 1 :]], place
+
+    # Both
+
+    def _described(self, media: list[MediaDescription], place: int, local: Local) -> _Described:
+        """With the version of the description in force, or of our offer, if it says the same (RFC 3264 §8)."""
+        family, host = local.connection.split(" ")[1:]
+        self._origin_host = self._origin_host or f"{family} {host}"
+        origin_family, origin_host = self._origin_host.split(" ")
+        origin = Origin("-", str(self._session_id), "", "IN", origin_family, origin_host)
+        lines = (Line("s", "-"), Line("c", local.connection), Line("t", "0 0"))
+        content = SessionDescription(origin, lines, tuple(media))
+        for known in (self._in_force, self._offered.described if self._offered else None):
+            if known is not None and known.content == content:
+                return replace(known, place=place)
+        self._version += 1
+        stamped = replace(content, origin=replace(origin, version=str(self._version)))
+        return _Described(content, bytes(stamped), place)
+
+    def _put_in_force(self, agreed: Agreed, line: AudioLine, keys: tuple[Crypto, Crypto] | None) -> None:
+        self.agreed = agreed
+        self._sending = keys[1] if keys else None
+        if self._sending is not None:
+            # Used now: once it goes out of force it must never come back (RFC 3711 §9.1).
+            self._spare.pop(self._sending.suite, None)
+        for entry in line.entries:
+            self._their_numbers[entry.number] = entry.codec
+
+
+def _agreement(line: AudioLine, ours: _Ours, capabilities: Capabilities) -> Agreed:
+    """What both sides' descriptions come to."""
+    direction = line.direction.reversed.within(ours.direction)
+    mine = {entry.codec: entry.number for entry in ours.listed}
+    chosen = next((entry for entry in line.speech if entry.codec in mine), line.speech[0])
+    rate = chosen.codec.clock_rate
+    event = line.events.get(rate) or line.events.get(8_000) or next(iter(line.events.values()), None)
+    noise = line.noise if line.noise and line.noise.codec.clock_rate == rate else None
+    sends = direction.sends
+    level = line.level if line.level_direction.sends else 0
+    return Agreed(
+        send=payload_format(chosen.codec, chosen.number, line.fmtp[chosen.number], line.bandwidth) if sends else None,
+        receive=_receivable(line, ours) if direction.receives else (),
+        send_event=payload_format(event.codec, event.number) if event and sends else None,
+        send_cn=payload_format(noise.codec, noise.number) if noise and sends else None,
+        ptime=chosen.codec.packet_time(line.ptime or capabilities.ptime, line.maxptime or 60),
+        remote=line.address,
+        remote_rtcp=line.address if line.rtcp_mux else line.rtcp,
+        rtcp_mux=line.rtcp_mux,
+        direction=direction,
+        on_hold=not line.direction.receives,
+        srtp_send=(ours.keys[1].suite, ours.keys[1].material) if ours.keys else None,
+        srtp_receive=(ours.keys[0].suite, ours.keys[0].material) if ours.keys else None,
+        levels=level,
+        xr=line.xr,
+        inband_dtmf=not line.has_events,
+    )
+
+
+def _receivable(line: AudioLine, ours: _Ours) -> tuple[PayloadFormat, ...]:
+    """Our numbers; and theirs where these mean nothing else, for phones that send with their own."""
+    taken = {entry.number for entry in ours.listed}
+    codecs = {entry.codec for entry in ours.listed}
+    more = [entry for entry in line.entries if entry.codec in codecs and entry.number not in taken]
+    return tuple(_as_we_wish(entry) for entry in (*ours.listed, *more))
+
+
+def _as_we_wish(entry: Listed) -> PayloadFormat:
+    pairs = (part.strip().partition("=") for part in entry.codec.fmtp.split(";"))
+    return payload_format(entry.codec, entry.number, {name: value for name, _, value in pairs})
+
+
+def _format_lines(entries: Iterable[Listed]) -> Iterable[Line]:
+    for entry in entries:
+        yield from entry.codec.lines(entry.number)
+
+
+def _refused(media: MediaDescription) -> MediaDescription:
+    return MediaDescription(media.kind, 0, media.proto, media.formats)
+
+
+def _refuse_other_family(line: AudioLine, local: Local) -> None:
+    theirs = line.address[0] if line.address else local.host
+    if ipaddress.ip_address(theirs).version != ipaddress.ip_address(local.host).version:
+        raise Unacceptable(488, 301, "the address is of another family than ours")
