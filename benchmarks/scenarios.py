@@ -1,0 +1,301 @@
+"""The media benchmarks: a crowd of phones against one worker, or against the kernel's limit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from bridge.worker.protocol import Report, SetRoom
+
+from . import sounds
+from .crowd import Crowd, Outcome, stay_on
+from .echo import EchoServer
+from .processes import cpu_seconds, memory_bytes
+from .worker import MediaServer, Phone
+
+SERVER_CPU, CROWD_CPU = 0, 1
+SRTP_KEY = 30
+
+
+@dataclass(slots=True)
+class Options:
+    seconds: float = 10.0
+    runs: int = 3
+    port: int = 24000
+    sockets: int = 16
+    """Media ports of the server under test."""
+
+
+@dataclass(slots=True)
+class Result:
+    """One line of the table."""
+
+    name: str
+    participants: int
+    figures: dict[str, float] = field(default_factory=dict)
+    target: str = ""
+    met: bool | None = None
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Meeting:
+    """Who is there: one entry a participant."""
+
+    rooms: list[int]
+    codecs: list[str]
+    talking: list[bool]
+    secure: bool = False
+    marks: bool = False
+
+    @classmethod
+    def one_room(cls, n: int, *, codec: str = "PCMU", talkers: int = 3, **more: bool) -> Meeting:
+        return cls([1] * n, [codec] * n, [i < talkers for i in range(n)], **more)
+
+
+def ports(options: Options) -> range:
+    return range(options.port, options.port + 2 * options.sockets)
+
+
+@contextmanager
+def crowd(meeting: Meeting) -> Iterator[Crowd]:
+    phones = Crowd(len(meeting.rooms))
+    try:
+        yield phones
+    finally:
+        phones.close()
+
+
+def against_worker(meeting: Meeting, options: Options) -> tuple[Outcome, list[Report]]:
+    """One run of a meeting in a fresh worker."""
+    n = len(meeting.rooms)
+    server = MediaServer(ports(options), capacity=max(n + 16, 256), cpu=SERVER_CPU)
+    try:
+        with crowd(meeting) as phones:
+            admit(server, phones, meeting)
+            script = sounds.script(meeting.codecs, meeting.talking, marks=meeting.marks)
+            settle = 3.0 + n / 1000
+            outcome = phones.run(script, lambda: cpu_seconds(server.pids), seconds=options.seconds, settle=settle)
+            return outcome, server.reports()
+    finally:
+        server.stop()
+
+
+def admit(server: MediaServer, phones: Crowd, meeting: Meeting) -> None:
+    """Tell both sides of each other."""
+    n = len(meeting.rooms)
+    at = [server.ports[i % len(server.ports)] for i in range(n)]
+    keys = [os.urandom(SRTP_KEY) if meeting.secure else b"" for _ in range(2 * n)]
+    rooms = {room: SetRoom(room) for room in sorted(set(meeting.rooms))}
+    streams = [
+        Phone(meeting.rooms[i], phones.addresses[i], at[i], meeting.codecs[i], keys[i], keys[n + i]) for i in range(n)
+    ]
+    server.populate(rooms, streams)
+    phones.aim([("127.0.0.1", port) for port in at])
+    if meeting.secure:
+        phones.encrypt(keys[:n])
+
+
+def against_kernel(meeting: Meeting, options: Options) -> Outcome:
+    """The same packets, echoed."""
+    server = EchoServer(ports(options), cpu=SERVER_CPU)
+    try:
+        with crowd(meeting) as phones:
+            phones.aim([("127.0.0.1", server.ports[i % len(server.ports)]) for i in range(phones.n)])
+            script = sounds.script(meeting.codecs, meeting.talking)
+            return phones.run(script, lambda: cpu_seconds(server.pids), seconds=options.seconds)
+    finally:
+        server.stop()
+
+
+# ----------------------------------------------------------------------------------------------- figures
+
+
+def medians(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {key: round(float(np.median([row[key] for row in rows])), 3) for key in rows[0]}
+
+
+def figures(outcome: Outcome, reports: list[Report] | None = None) -> dict[str, float]:
+    found = {
+        "cpu_us_per_pair": outcome.cpu_us,
+        "core_share": outcome.cpu / outcome.seconds,
+        "loss": outcome.loss,
+        "generator_busy": outcome.busy,
+    }
+    if reports:
+        last = reports[-1]
+        found |= {"beat_p50_ms": last.beat_p50_ms, "beat_p99_ms": last.beat_p99_ms, "beat_max_ms": last.beat_max_ms}
+        found["beats_late"] = last.beats_late - reports[0].beats_late
+    if outcome.latency_ms.size:
+        found["latency_p50_ms"] = float(np.percentile(outcome.latency_ms, 50))
+        found["latency_p99_ms"] = float(np.percentile(outcome.latency_ms, 99))
+        found["latencies"] = outcome.latency_ms.size
+    return found
+
+
+def worker_figures(meeting: Meeting, options: Options) -> dict[str, float]:
+    return figures(*against_worker(meeting, options))
+
+
+def side_by_side(
+    name: str,
+    first: Callable[[], dict[str, float]],
+    second: Callable[[], dict[str, float]],
+    runs: int,
+) -> tuple[dict[str, float], dict[str, float], float]:
+    """Two measurements in turn, several times; their medians, and the median of the ratios of CPU."""
+    del name
+    ones, others, ratios = [], [], []
+    for _ in range(runs):
+        ones.append(first())
+        others.append(second())
+        ratios.append(ones[-1]["cpu_us_per_pair"] / others[-1]["cpu_us_per_pair"])
+    return medians(ones), medians(others), round(float(np.median(ratios)), 3)
+
+
+# ----------------------------------------------------------------------------------------------- scenarios
+
+
+def kernel(options: Options) -> list[Result]:
+    """(a), (b) One room of 1,000 beside the kernel's limit."""
+    meeting = Meeting.one_room(1000)
+    ours, limit, ratio = side_by_side(
+        "kernel",
+        partial(worker_figures, meeting, options),
+        lambda: figures(against_kernel(meeting, options)),
+        options.runs,
+    )
+    return [
+        Result("kernel limit, the same packets", 1000, limit),
+        Result(
+            "one room, PCMU, 3 talkers",
+            1000,
+            ours | {"ratio": ratio},
+            "at most 1.6 times the kernel limit's CPU",
+            ratio <= 1.6,
+        ),
+    ]
+
+
+def crowded(options: Options) -> list[Result]:
+    """(c) 3,000 participants on one core."""
+    found = medians([worker_figures(Meeting.one_room(3000), options) for _ in range(options.runs)])
+    met = found["loss"] < 0.005 and found["beat_p99_ms"] < 20
+    return [Result("one room, PCMU, 3 talkers", 3000, found, "loss < 0.5 %, beat p99 < 20 ms", met)]
+
+
+def rooms(options: Options) -> list[Result]:
+    """(d) 250 rooms of 4, all sending speech."""
+    many = Meeting([1 + i // 4 for i in range(1000)], ["PCMU"] * 1000, [True] * 1000)
+    one = Meeting.one_room(1000)
+    ours, base, ratio = side_by_side(
+        "rooms", partial(worker_figures, many, options), partial(worker_figures, one, options), options.runs
+    )
+    del base
+    return [
+        Result(
+            "250 rooms of 4, all talk",
+            1000,
+            ours | {"ratio": ratio},
+            "at most 1.3 times one room of 1,000",
+            ratio <= 1.3,
+        )
+    ]
+
+
+def opus(options: Options) -> list[Result]:
+    """(e) 500 Opus participants on one core."""
+    found = medians([worker_figures(Meeting.one_room(500, codec="OPUS"), options) for _ in range(options.runs)])
+    met = found["loss"] < 0.005 and found["beat_p99_ms"] < 20
+    return [Result("one room, Opus 48 kHz, 3 talkers, the rest noise", 500, found, "one core holds it", met)]
+
+
+def secure(options: Options) -> list[Result]:
+    """(f) 1,000 SRTP participants on one core."""
+    meeting = Meeting.one_room(1000, secure=True)
+    found = medians([worker_figures(meeting, options) for _ in range(options.runs)])
+    met = found["loss"] < 0.005 and found["beat_p99_ms"] < 20
+    return [Result("one room, PCMU over SRTP, 3 talkers", 1000, found, "one core holds it", met)]
+
+
+def mixed(options: Options) -> list[Result]:
+    """(g) Half PCMU, half G.722."""
+    codecs = ["PCMU" if i % 2 else "G722" for i in range(1000)]
+    both = Meeting([1] * 1000, codecs, [i < 4 for i in range(1000)])
+    ours, base, ratio = side_by_side(
+        "mixed",
+        partial(worker_figures, both, options),
+        partial(worker_figures, Meeting.one_room(1000), options),
+        options.runs,
+    )
+    del base
+    return [
+        Result(
+            "one room, half PCMU, half G.722", 1000, ours | {"ratio": ratio}, "at most 2 times PCMU alone", ratio <= 2.0
+        )
+    ]
+
+
+def latency(options: Options) -> list[Result]:
+    """(h) From a talker's packet to the listeners' that carries it."""
+    results = []
+    for n in (10, 1000):
+        meeting = Meeting.one_room(n, talkers=0, marks=True)
+        found = medians([worker_figures(meeting, options) for _ in range(options.runs)])
+        met = found["latency_p50_ms"] <= 15 and found["latency_p99_ms"] <= 40
+        results.append(Result("added latency", n, found, "p50 <= 15 ms, p99 <= 40 ms", met))
+    return results
+
+
+def memory(options: Options) -> list[Result]:
+    """(i) What a participant costs beyond the first hundred."""
+    few, many = 100, 1100
+    sizes = {}
+    for n in (few, many):
+        meeting = Meeting.one_room(n)
+        server = MediaServer(ports(options), capacity=4096, cpu=SERVER_CPU)
+        try:
+            with crowd(meeting) as phones:
+                admit(server, phones, meeting)
+                script = sounds.script(meeting.codecs, meeting.talking)
+                phones.run(script, lambda: 0.0, seconds=options.seconds, settle=3.0)
+                sizes[n] = memory_bytes(server.pids)
+        finally:
+            server.stop()
+    each = (sizes[many] - sizes[few]) / (many - few) / 1024
+    found = {"kb_per_participant": round(each, 1), "megabytes": round(sizes[many] / 2**20, 1)}
+    return [Result("memory of the media worker", many, found, "at most 64 kB a participant", each <= 64)]
+
+
+SCENARIOS: dict[str, Callable[[Options], list[Result]]] = {
+    "kernel": kernel,
+    "crowded": crowded,
+    "rooms": rooms,
+    "opus": opus,
+    "secure": secure,
+    "mixed": mixed,
+    "latency": latency,
+    "memory": memory,
+}
+
+
+def prepare() -> None:
+    """The generator's own CPU."""
+    stay_on(CROWD_CPU)
+
+
+def as_plain(result: Result) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "participants": result.participants,
+        "figures": result.figures,
+        "target": result.target,
+        "met": result.met,
+        "note": result.note,
+    }
