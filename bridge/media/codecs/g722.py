@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from .codec import F32, I16, U8, CodecError, EncoderSettings, Payload
 
 RATE = 16000
+FRAME = 160
+"""Samples that are coded together."""
 
 
 class G722Decoder:
@@ -62,6 +64,8 @@ class G722Encoder:
         context.sample_rate = RATE
         context.format = "s16"
         context.time_base = Fraction(1, RATE)
+        # Frames of 10 ms: the library keeps back what does not fill a frame, and every packet time is a multiple.
+        context.options = {"frame_size": str(FRAME)}
         context.open()
         self._context = context
         self._pts = 0
@@ -74,8 +78,8 @@ class G722Encoder:
         """G.722 has one rate."""
 
     def encode(self, pcm: I16) -> bytes:
-        if len(pcm) % 2:
-            raise ValueError("G.722 codes pairs of samples")
+        if len(pcm) % FRAME:
+            raise ValueError(f"{len(pcm)} samples are no whole number of 10 ms")
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm)[None], format="s16", layout="mono")
         frame.sample_rate = RATE
         frame.pts = self._pts

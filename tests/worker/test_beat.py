@@ -1,0 +1,153 @@
+"""The whole beat between real sockets: who hears what, to the sample where the codec allows it."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+
+from tests.worker.phones import CODECS, Bridge, Phone, sine, strength
+
+NOISE = np.random.default_rng(1)
+
+
+def noise(blocks: int, rate: int, level: int = 4000) -> np.ndarray:
+    return NOISE.integers(-level, level, (blocks, rate // 50)).astype(np.int16)
+
+
+def talk(bridge: Bridge, said: dict[int, np.ndarray]) -> None:
+    """Every phone (by its place) sends its blocks, one a beat."""
+    for n in range(len(next(iter(said.values())))):
+        for place, blocks in said.items():
+            bridge.phones[place].send(blocks[n])
+        bridge.step()
+
+
+def heard(phone: Phone) -> np.ndarray:
+    return phone.decode(phone.packets)
+
+
+# ---------------------------------------------------------------------------------------- N-1
+
+
+def test_each_hears_the_sum_of_the_others_to_the_sample(bridge: Bridge) -> None:
+    phones = [bridge.phone("L16") for _ in range(5)]
+    said = noise(10, 16000)[None] + np.stack([noise(10, 16000, 900) for _ in phones]) // 2
+    said = said.astype(np.int16)
+    talk(bridge, dict(enumerate(said)))
+    for place, phone in enumerate(phones):
+        expected = said.sum(axis=0, dtype=int) - said[place]
+        assert np.array_equal(heard(phone).reshape(10, -1)[1:], expected[1:])  # the first beat fades in
+
+
+def test_a_listener_hears_the_sum_of_all(bridge: Bridge) -> None:
+    phones = [bridge.phone("L16") for _ in range(3)]
+    listeners = [bridge.phone("L16"), bridge.phone("L16")]
+    said = np.stack([noise(6, 16000) for _ in phones])
+    talk(bridge, dict(enumerate(said)))
+    for listener in listeners:
+        assert np.array_equal(heard(listener).reshape(6, -1)[1:], said.sum(axis=0, dtype=int)[1:])
+    assert listeners[0].packets[3].payload == listeners[1].packets[3].payload
+
+
+def test_rooms_do_not_hear_each_other(bridge: Bridge) -> None:
+    here, there = [bridge.phone("L16", room=1) for _ in range(2)], [bridge.phone("L16", room=2) for _ in range(2)]
+    said = np.stack([noise(6, 16000) for _ in range(4)])
+    talk(bridge, dict(enumerate(said)))
+    for phones, first in ((here, 0), (there, 2)):
+        assert np.array_equal(heard(phones[0]).reshape(6, -1)[1:], said[first + 1, 1:])
+        assert np.array_equal(heard(phones[1]).reshape(6, -1)[1:], said[first, 1:])
+
+
+def test_the_muted_is_not_heard_and_the_deaf_hears_nothing(bridge: Bridge) -> None:
+    a, b, c = (bridge.phone("L16") for _ in range(3))
+    said = np.stack([noise(12, 16000) for _ in range(3)])
+    talk(bridge, dict(enumerate(said[:, :4])))
+    bridge.obey(a.spec(1, muted=True), c.spec(1, deaf=True))
+    talk(bridge, dict(enumerate(said[:, 4:8])))
+    assert np.array_equal(heard(b).reshape(-1, 320)[4:8], said[2, 4:8])
+    assert np.array_equal(heard(a).reshape(-1, 320)[4:8], said[1, 4:8] + said[2, 4:8])
+    assert not heard(c).reshape(-1, 320)[4:8].any()
+    bridge.obey(a.spec(1), c.spec(1))
+    talk(bridge, dict(enumerate(said[:, 8:])))
+    assert np.array_equal(heard(b).reshape(-1, 320)[9:], said[0, 9:] + said[2, 9:])
+    assert np.array_equal(heard(c).reshape(-1, 320)[9:], said[0, 9:] + said[1, 9:])
+
+
+def test_gains_are_applied_to_a_voice_and_to_what_is_heard(bridge: Bridge) -> None:
+    phones = [bridge.phone("L16") for _ in range(3)]
+    bridge.obey(phones[0].spec(1, gain_in=-20.0), phones[2].spec(1, gain_out=-6.0206))
+    said = np.stack([noise(6, 16000) for _ in range(3)])
+    talk(bridge, dict(enumerate(said)))
+    first = np.rint(said[0, 1:] / 10.0)
+    assert np.abs(heard(phones[1]).reshape(6, -1)[1:] - (first + said[2, 1:])).max() <= 1
+    assert np.abs(heard(phones[2]).reshape(6, -1)[1:] - (first + said[1, 1:]) / 2).max() <= 1
+
+
+def test_the_lobby_hears_prompts_only(bridge: Bridge) -> None:
+    talker, waiting = bridge.phone("L16"), bridge.phone("L16", room=0)
+    said = np.stack([noise(5, 16000), noise(5, 16000)])
+    talk(bridge, dict(enumerate(said)))
+    assert len(waiting.packets) == 5
+    assert not heard(waiting).any()
+    assert not heard(talker).any()
+
+
+# -------------------------------------------------------------------------------- codecs and rates
+
+
+@pytest.mark.parametrize(("one", "other"), [*combinations(CODECS, 2), *((c, c) for c in CODECS)])
+def test_any_two_codecs_understand_each_other(bridge: Bridge, one: str, other: str) -> None:
+    a, b = bridge.phone(one), bridge.phone(other)
+    talk(bridge, {0: sine(440, a.rate, 50), 1: sine(1000, b.rate, 50)})
+    for phone, own, theirs in ((a, 440, 1000), (b, 1000, 440)):
+        pcm = heard(phone)
+        assert len(pcm) == 50 * phone.rate // 50
+        late = pcm[len(pcm) // 2 :]
+        assert 6500 < strength(late, theirs, phone.rate) < 9000
+        assert strength(late, own, phone.rate) < 60
+
+
+def test_six_codecs_in_one_room_hear_five_tones_and_not_their_own(bridge: Bridge) -> None:
+    phones = [bridge.phone(codec) for codec in CODECS]
+    tones = [400 + 150 * n for n in range(6)]
+    talk(bridge, {n: sine(tone, phones[n].rate, 60, 3000) for n, tone in enumerate(tones)})
+    for place, phone in enumerate(phones):
+        pcm = heard(phone)[-phone.rate // 2 :]
+        for n, tone in enumerate(tones):
+            level = strength(pcm, tone, phone.rate)
+            assert level < 100 if n == place else 2200 < level < 3600, (phone.codec, phones[n].codec, level)
+
+
+@pytest.mark.parametrize("codec", ["L16", "PCMU", "G722", "OPUS"])
+@pytest.mark.parametrize("ptime", [10, 20, 30, 40, 60])
+def test_every_packet_time_is_taken_and_sent(bridge: Bridge, codec: str, ptime: int) -> None:
+    if codec == "OPUS" and ptime == 30:
+        pytest.skip("Opus has no frames of 30 ms")
+    a = bridge.phone(codec, join={"ptime": ptime})
+    b = bridge.phone("L16")
+    said = sine(500, a.rate, 120).reshape(-1)
+    size, position = a.rate * ptime // 1000, 0
+    for n in range(120):
+        b.send(sine(900, 16000, 120)[n])
+        while position + size <= (n + 1) * a.rate // 50 and position + size <= len(said):
+            a.send(said[position : position + size])
+            position += size
+        bridge.step()
+    pcm = heard(b)
+    assert strength(pcm[-16000:], 500, 16000) > 6500
+    tail = pcm[-16000:].astype(float)
+    clean = strength(tail, 500, 16000)
+    assert np.sqrt(np.mean(tail**2)) < 1.1 * clean / np.sqrt(2)  # nothing but the tone: no gaps, no repeats
+    back = a.packets
+    expected = {"OPUS": 48000}.get(codec, 16000 if codec == "L16" else 8000)
+    steps = {(q.timestamp - p.timestamp) & 0xFFFFFFFF for p, q in pairwise(back)}
+    assert steps == {expected * ptime // 1000}
+    if codec != "OPUS":
+        assert {len(p.payload) for p in back} == {ptime * (32 if codec == "L16" else 8)}
+    assert [p.sequence for p in back] == list(range(back[0].sequence, back[0].sequence + len(back)))
+    assert abs(len(back) - 120 * 20 // ptime) <= 1
+    mine = heard(a)
+    assert strength(mine[-a.rate :], 900, a.rate) > 6500
+    assert strength(mine[-a.rate :], 500, a.rate) < 60
