@@ -23,6 +23,10 @@ class Transport(enum.StrEnum):
         return self is not Transport.UDP
 
 
+Connection = tuple[Transport, tuple[str, int]]
+"""What names a stream connection: transport and the peer's address."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flow:
     """A path to one peer: RFC 5626 §3's flow.
@@ -36,6 +40,10 @@ class Flow:
     """Our listener's address."""
     remote: tuple[str, int]
     """The peer's address as the kernel says it."""
+
+    @property
+    def connection(self) -> Connection:
+        return self.transport, self.remote
 
 
 Event_co = TypeVar("Event_co", covariant=True)
@@ -55,6 +63,7 @@ class Core(Protocol[Event_co]):
 
     def deadline(self) -> float | None: ...
 
-    def datagrams(self) -> Iterator[tuple[bytes, Flow]]: ...
+    def datagrams(self) -> Iterator[tuple[bytes, Flow]]:
+        """What to send where; no bytes (``b""``) close a stream's connection."""
 
     def events(self) -> Iterator[Event_co]: ...

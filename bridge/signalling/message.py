@@ -289,38 +289,56 @@ class CSeq:
 class Headers:
     """Header fields in their order, names in any case, compact names by their long ones."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_lows")
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         self._fields = [(COMPACT.get(name.lower(), name) if len(name) == 1 else name, value) for name, value in fields]
+        self._lows = [name.lower() for name, _ in self._fields]
 
     def get(self, name: str) -> str | None:
         """The first field's value."""
         low = name.lower()
-        return next((value for key, value in self._fields if key.lower() == low), None)
+        return self._fields[self._lows.index(low)][1] if low in self._lows else None
 
     def getlist(self, name: str) -> list[str]:
         """All values: fields that may be lists (§7.3.1) are cut at their commas."""
-        low = name.lower()
-        return [part for key, value in self._fields if key.lower() == low for part in split(value)]
+        return [part for value in self.raw(name) for part in split(value)]
 
     def raw(self, name: str) -> list[str]:
         """The fields' values as they stand."""
         low = name.lower()
-        return [value for key, value in self._fields if key.lower() == low]
+        if low not in self._lows:
+            return []
+        return [field[1] for key, field in zip(self._lows, self._fields, strict=True) if key == low]
+
+    def count(self, name: str) -> int:
+        """Fields of that name."""
+        return self._lows.count(name.lower())
 
     def items(self) -> list[tuple[str, str]]:
         return list(self._fields)
 
     def replace_first(self, name: str, value: str) -> None:
         low = name.lower()
-        for n, (key, _) in enumerate(self._fields):
-            if key.lower() == low:
-                self._fields[n] = (key, value)
-                return
+        if low in self._lows:
+            n = self._lows.index(low)
+            self._fields[n] = (self._fields[n][0], value)
+
+    def append(self, name: str, value: str) -> None:
+        self._fields.append((name, value))
+        self._lows.append(name.lower())
 
     def prepend(self, name: str, value: str) -> None:
         self._fields.insert(0, (name, value))
+        self._lows.insert(0, name.lower())
+
+    def replace(self, name: str, old: str, value: str) -> None:
+        """The field whose value stands there as ``old``."""
+        low = name.lower()
+        for n, (key, (_, found)) in enumerate(zip(self._lows, self._fields, strict=True)):
+            if key == low and found == old:
+                self._fields[n] = (name, value)
+                return
 
     def __getitem__(self, name: str) -> str:
         value = self.get(name)
@@ -329,7 +347,7 @@ class Headers:
         return value
 
     def __contains__(self, name: str) -> bool:
-        return self.get(name) is not None
+        return name.lower() in self._lows
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._fields)
@@ -343,11 +361,20 @@ class Headers:
 class _Message:
     """What requests and responses have in common. The parser has looked at all mandatory fields once."""
 
-    __slots__ = ("body", "headers")
+    __slots__ = ("_addresses", "body", "headers")
 
     def __init__(self, headers: Headers, body: bytes) -> None:
         self.headers = headers
         self.body = body
+        self._addresses: dict[str, NameAddr] = {}
+        """What was read once, by its text."""
+
+    def _address(self, name: str) -> NameAddr:
+        text = self.headers[name]
+        found = self._addresses.get(text)
+        if found is None:
+            found = self._addresses[text] = NameAddr.parse(text)
+        return found
 
     @property
     def call_id(self) -> str:
@@ -355,11 +382,11 @@ class _Message:
 
     @property
     def from_(self) -> NameAddr:
-        return NameAddr.parse(self.headers["From"])
+        return self._address("From")
 
     @property
     def to(self) -> NameAddr:
-        return NameAddr.parse(self.headers["To"])
+        return self._address("To")
 
     @property
     def cseq(self) -> CSeq:
@@ -369,7 +396,7 @@ class _Message:
     @property
     def via(self) -> Via:
         """The top one."""
-        return Via.parse(self.headers.getlist("Via")[0])
+        return Via.parse(split(self.headers["Via"])[0])
 
     @property
     def contacts(self) -> list[NameAddr]:
@@ -403,8 +430,12 @@ class _Message:
         """Type and subtype, without parameters; "" if there is none."""
         return (self.headers.get("Content-Type") or "").partition(";")[0].replace(" ", "").lower()
 
-    def _encoded(self, start: str) -> bytes:
-        lines = [start, *(f"{name}: {value}" for name, value in self.headers if name.lower() != "content-length")]
+    def _encoded(self, start: str, via: str = "") -> bytes:
+        lines = [
+            start,
+            *([f"Via: {via}"] if via else []),
+            *(f"{name}: {value}" for name, value in self.headers if name.lower() != "content-length"),
+        ]
         lines += [f"Content-Length: {len(self.body)}", "", ""]
         return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
 
@@ -425,7 +456,11 @@ class Request(_Message):
         return cls(method, Uri.parse(uri), Headers(_safe(headers)), body)
 
     def __bytes__(self) -> bytes:
-        return self._encoded(f"{self.method} {self.uri} SIP/2.0")
+        return self.sent_via("")
+
+    def sent_via(self, via: str) -> bytes:
+        """The message with ``via`` on top of its header: as it goes onto the wire."""
+        return self._encoded(f"{self.method} {self.uri} SIP/2.0", via)
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.uri}>"
@@ -442,7 +477,7 @@ class Response(_Message):
         self.reason = reason
 
     @classmethod
-    def to(  # type: ignore[override]
+    def answering(
         cls,
         request: Request,
         status: int,
@@ -452,23 +487,28 @@ class Response(_Message):
         body: bytes = b"",
         tag: str = "",
     ) -> Response:
-        """A response with what §8.2.6.2 takes from the request: Via, From, To (with our tag), Call-ID, CSeq."""
-        fields = [(name, value) for name, value in request.headers if name.lower() == "via"]
-        to = request.headers.get("To") or ""
-        if tag and status > 100 and ";tag=" not in to.rpartition(">")[2].lower().replace(" ", ""):
-            to = f"{to};tag={tag}"
-        fields += [("From", request.headers.get("From") or ""), ("To", to)]
-        fields += [("Call-ID", request.headers.get("Call-ID") or ""), ("CSeq", request.headers.get("CSeq") or "")]
-        if status < 300:  # §12.1.1: what makes or confirms a dialog carries the route
-            fields += [(name, value) for name, value in request.headers if name.lower() == "record-route"]
-        fields += _safe(headers)
-        return cls(status, reason or reason_phrase(status), Headers(fields), body)
+        """A response with what §8.2.6.2 takes from the request: Via, From, To (with our tag), Call-ID, CSeq.
 
-    # ``to`` the constructor hides ``to`` the header field on the class only; instances read the field.
-    def __getattribute__(self, name: str):  # type: ignore[no-untyped-def]
-        if name == "to":
-            return NameAddr.parse(self.headers["To"])
-        return object.__getattribute__(self, name)
+        A request that lacks one of them gets a response that lacks it too. Raises :class:`ParseError` if a value would
+        break the line.
+        """
+        fields = [("Via", value) for value in request.headers.raw("Via")]
+        for name in ("From", "To", "Call-ID", "CSeq"):
+            value = request.headers.get(name)
+            if value is None:
+                continue
+            if (
+                name == "To"
+                and tag
+                and status > 100
+                and ";tag=" not in value.rpartition(">")[2].lower().replace(" ", "")
+            ):
+                value = f"{value};tag={tag}"
+            fields.append((name, value))
+        if status < 300:  # §12.1.1: what makes or confirms a dialog carries the route
+            fields += [("Record-Route", value) for value in request.headers.raw("Record-Route")]
+        fields += _safe([("the reason", reason), *headers])[1:]
+        return cls(status, reason or reason_phrase(status), Headers(fields), body)
 
     def __bytes__(self) -> bytes:
         return self._encoded(f"SIP/2.0 {self.status} {self.reason}")
@@ -585,7 +625,7 @@ def _unanswerable(request: Request) -> str:
     """Why no response could be routed or matched; "" if one can."""
     try:
         request.via  # noqa: B018
-    except (ParseError, IndexError):
+    except (ParseError, KeyError, IndexError):
         return "no Via that can be read"
     missing = [name for name in ("From", "To", "Call-ID", "CSeq") if name not in request.headers]
     return f"no {missing[0]}" if missing and request.method == "ACK" else ""
@@ -598,7 +638,7 @@ def _fault(message: Message) -> str:
         if name not in headers:
             return f"no {name}"
     for name in _ONCE:
-        if len(headers.raw(name)) > 1:
+        if headers.count(name) > 1:
             return f"more than one {name}"
     try:
         for via in headers.getlist("Via"):

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from .alarms import Alarms
-from .dialog import Dialog, DialogId, Headers
+from .alarms import Alarms, Sleeper
+from .dialog import Dialog, DialogId
 from .endpoint_settings import EndpointSettings
 from .event import Event, Rejected
 from .flow import Flow, Transport
@@ -24,8 +24,6 @@ ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, NOTIFY, PRACK, REFER,
 SUPPORTED = "100rel, norefersub, replaces, timer"
 UNDERSTOOD = frozenset(SUPPORTED.split(", "))
 ACCEPT = "application/sdp"
-MTU_LIMIT = 1300
-"""Bytes of a request over UDP; larger ones go by TCP where they can (RFC 3261 §18.1.1)."""
 CLOSED_FLOWS = 4096
 """Dead connections remembered, so that dialogs on them look for another way."""
 
@@ -69,7 +67,7 @@ class Stack:
     settings: EndpointSettings
     rng: random.Random
     layer: TransactionLayer
-    alarms: Alarms = field(default_factory=Alarms)
+    alarms: Alarms[Sleeper] = field(default_factory=Alarms)
     outbox: deque[Event] = field(default_factory=deque)
     """Events; drained after every mutation, so its length is bounded by what one message can cause."""
     dialogs: dict[DialogId, DialogUser] = field(default_factory=dict)
@@ -121,7 +119,7 @@ class Stack:
     # Down: requests and responses
 
     def send(self, request: Request, flow: Flow, user: ClientUser, now: float) -> ClientTransaction:
-        transaction = self.layer.request(request, self._wide_enough(request, flow), now)
+        transaction = self.layer.request(request, flow, now)
         self.clients[transaction] = user
         return transaction
 
@@ -155,7 +153,7 @@ class Stack:
         body: bytes = b"",
         tag: str = "",
     ) -> Response:
-        return Response.to(
+        return Response.answering(
             incoming.request,
             code,
             reason,
@@ -180,9 +178,6 @@ class Stack:
         """An error that the endpoint itself decides on."""
         response = self.reply(incoming, code, now, reason, headers)
         self.emit(Rejected(incoming.flow, incoming.request.method, code, response.reason))
-
-    def _wide_enough(self, request: Request, flow: Flow) -> Flow:
-        return flow
 
     # The tables
 
