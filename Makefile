@@ -34,6 +34,9 @@ check: $(STAMP)          ## lint, types, architecture
 bench: $(STAMP)          ## benchmarks, side by side in one run
 	$(BIN)/python -m benchmarks
 
+prompts: $(STAMP)        ## make the voice prompts from their texts (needs espeak-ng)
+	$(BIN)/python -m bridge.conference.prompts.make
+
 lock:                    ## renew requirements.lock (needs pip-tools)
 	pip-compile -q --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-trusted-host \
 	  --no-emit-find-links --strip-extras --extra dev -o requirements.lock pyproject.toml

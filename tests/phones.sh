@@ -9,6 +9,9 @@ have sipp || need="$need sip-tester"
 have svmap || have sipvicious_svmap || need="$need sipvicious"
 have sox || need="$need sox"
 have espeak-ng || need="$need espeak-ng"
+for language in fr en; do
+  ls /usr/share/asterisk/sounds/${language}_*/digits/1.g722 >/dev/null 2>&1 || need="$need asterisk-core-sounds-$language-g722"
+done
 [ -z "$need" ] && exit 0
 if [ "$(id -u)" != 0 ] || ! have apt-get; then
   echo "phones.sh: not installed:$need (as root: apt-get install --no-install-recommends$need)"; exit 0

@@ -32,8 +32,6 @@ class Texts:
     voice: Voice
     texts: dict[str, str]
     """File name without suffix -> what is said."""
-    spoken: dict[str, str]
-    """Where espeak-ng would say the text badly: file name -> what it is given instead."""
 
 
 @functools.cache
@@ -41,4 +39,4 @@ def texts(language: str) -> Texts:
     """The words of ``fr-CA`` or ``en-CA``: sentences, keys' actions and numbers."""
     data = tomllib.loads((HERE / f"{language}.toml").read_text(encoding="utf-8"))
     numbers = {f"number-{number}": words for number, words in data["numbers"].items()}
-    return Texts(Voice(**data["voice"]), data["sentences"] | data["keys"] | numbers, data["spoken"])
+    return Texts(Voice(**data["voice"]), data["sentences"] | data["keys"] | numbers)
