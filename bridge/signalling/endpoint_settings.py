@@ -21,6 +21,8 @@ class EndpointSettings:
     """Host names and addresses that are ours, lower case. Empty: every Request-URI that reaches us is for us."""
     user_agent: str = "Visiopont"
     realm: str = "visiopont"
+    digest_algorithms: tuple[str, ...] = ("SHA-256", "MD5")
+    """What we challenge with, best first (RFC 8760 §2.4)."""
     authenticate_calls: bool = False
     """INVITE, REFER, SUBSCRIBE and MESSAGE from outside a dialog need digest credentials."""
     max_calls: int = 5_000
