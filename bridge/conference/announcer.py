@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from bridge.signalling.alarms import Alarms, Sleeper
 from bridge.worker.protocol import Command, Hush, Say
 
 from .phrase import Spoken
 
 Clips = Callable[[Spoken, str], tuple[str, ...]]
-"""(sentence, language) -> clip names, as :func:`bridge.conference.speech.clips` has them."""
+"""(sentence, language) -> clip names, as :mod:`bridge.conference.speech` has them."""
 Then = Callable[[float], None]
 """What is done when it was said (or could not be); the argument is ``now``."""
 
@@ -28,62 +28,81 @@ class Ear(Protocol):
     def stream(self) -> int: ...
 
 
-@dataclass(slots=True)
-class _Waiting:
-    then: Then
-    until: float
+class _Talk:
+    """One sentence on its way to one participant."""
+
+    def __init__(self, announcer: Announcer, say: int, stream: int, then: Then | None) -> None:
+        self.say, self.stream, self.then = say, stream, then
+        self._announcer = announcer
+
+    def wake(self, name: str, now: float) -> None:
+        self._announcer.said(self.say, now)
 
 
 class Announcer:
-    def __init__(self, send: Callable[[int, Command], None], clips: Clips) -> None:
+    def __init__(self, send: Callable[[int, Command], None], clips: Clips, alarms: Alarms[Sleeper]) -> None:
         """``send``: (worker, command)."""
-        self._send, self._clips = send, clips
+        self._send, self._clips, self._alarms = send, clips, alarms
         self._last = 0
-        self._waiting: dict[int, _Waiting] = {}
+        self._talks: dict[int, _Talk] = {}
+        """say -> talk"""
+        self._heard_by: dict[int, list[int]] = {}
+        """stream -> what is being said to it, in order"""
 
     def to_one(
         self,
         ear: Ear,
-        sentences: Sequence[Spoken],
+        spoken: Spoken,
         language: str,
         now: float,
         *,
-        interrupt: bool = True,
+        interrupt: bool = False,
         then: Then | None = None,
     ) -> None:
-        """Say it to one participant, over the room's sound."""
-        clips = tuple(clip for spoken in sentences for clip in self._clips(spoken, language))
+        """Say it to one participant, over the room's sound; with ``interrupt`` at once, and nothing is reported of what
+        is cut by that."""
+        if interrupt:
+            self._forget(ear.stream)
         self._last += 1
-        if then is not None:
-            self._waiting[self._last] = _Waiting(then, now + UNHEARD)
+        talk = self._talks[self._last] = _Talk(self, self._last, ear.stream, then)
+        self._heard_by.setdefault(ear.stream, []).append(self._last)
+        self._alarms.set(talk, "unheard", now + UNHEARD)
+        clips = self._clips(spoken, language)
         self._send(ear.worker, Say(say=self._last, clips=clips, stream=ear.stream, interrupt=interrupt))
 
     def to_room(self, worker: int, room: int, spoken: Spoken, language: str) -> None:
         """Say it to everybody, into the mix, after what is being said there."""
         self.play(worker, room, self._clips(spoken, language))
 
-    def play(self, worker: int, room: int, clips: tuple[str, ...]) -> None:
+    def play(self, worker: int, room: int, clips: Sequence[str]) -> None:
         """Clips into a room's mix."""
         self._last += 1
-        self._send(worker, Say(say=self._last, clips=clips, room=room, interrupt=False))
-
-    def play_to_one(self, ear: Ear, clips: tuple[str, ...], *, interrupt: bool = False) -> None:
-        self._last += 1
-        self._send(ear.worker, Say(say=self._last, clips=clips, stream=ear.stream, interrupt=interrupt))
+        self._send(worker, Say(say=self._last, clips=tuple(clips), room=room, interrupt=False))
 
     def hush(self, ear: Ear) -> None:
-        """Stop what is being said to one participant: a key was pressed."""
-        self._send(ear.worker, Hush(stream=ear.stream))
+        """Stop what is being said to one participant; nothing is reported of it."""
+        if self._forget(ear.stream):
+            self._send(ear.worker, Hush(stream=ear.stream))
+
+    def gone(self, stream: int) -> None:
+        """Nobody listens there any more."""
+        self._forget(stream)
+
+    def _forget(self, stream: int) -> bool:
+        numbers = self._heard_by.pop(stream, [])
+        for number in numbers:
+            self._alarms.clear(self._talks.pop(number), "unheard")
+        return bool(numbers)
 
     def said(self, say: int, now: float) -> None:
         """The worker played it to its end, or couldn't."""
-        waiting = self._waiting.pop(say, None)
-        if waiting is not None:
-            waiting.then(now)
-
-    def deadline(self) -> float | None:
-        return min((waiting.until for waiting in self._waiting.values()), default=None)
-
-    def expire(self, now: float) -> None:
-        for say in [say for say, waiting in self._waiting.items() if waiting.until <= now]:
-            self.said(say, now)
+        talk = self._talks.pop(say, None)
+        if talk is None:
+            return
+        self._alarms.clear(talk, "unheard")
+        numbers = self._heard_by[talk.stream]
+        numbers.remove(say)
+        if not numbers:
+            del self._heard_by[talk.stream]
+        if talk.then is not None:
+            talk.then(now)

@@ -47,6 +47,7 @@ class _Dialled:
     from_uri: str
     from_display: str
     secure: bool
+    headers: tuple[tuple[str, str], ...]
     early: bytes | None = None
     """The body of a reliable provisional response: the answer, if the 2xx has none."""
 
@@ -187,6 +188,7 @@ class Calls:
         from_uri: str = "",
         from_user: str = "",
         from_display: str = "",
+        headers: Sequence[tuple[str, str]] = (),
         secure: bool | None = None,
     ) -> Leg:
         """Call ``uri``. ``from_user`` is put before our own address where no ``from_uri`` is given.
@@ -203,7 +205,7 @@ class Calls:
             secure = self._capabilities.srtp != "off"
         leg = self._leg(0, worker, targets[0])
         leg.hearing = hearing
-        dialled = _Dialled(uri, tuple(targets), from_uri, from_display, secure)
+        dialled = _Dialled(uri, tuple(targets), from_uri, from_display, secure, tuple(headers))
         try:
             self._invite(leg, dialled, now)
         except ValueError:
@@ -214,7 +216,13 @@ class Calls:
     def _invite(self, leg: Leg, dialled: _Dialled, now: float) -> None:
         sdp = leg.negotiator.offer(leg.local, secure=dialled.secure)
         leg.call = self._endpoint.dial(
-            dialled.uri, dialled.targets, sdp, now, from_uri=dialled.from_uri, from_display=dialled.from_display
+            dialled.uri,
+            dialled.targets,
+            sdp,
+            now,
+            from_uri=dialled.from_uri,
+            from_display=dialled.from_display,
+            headers=dialled.headers,
         )
         self.by_call[leg.call] = leg
         self._dialled[leg.call] = dialled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bridge.signalling.offer import Agreed, Local, Negotiator, PayloadFormat
 from bridge.worker.protocol import Address, CodecSpec, SetStream, SrtpKey
@@ -34,7 +34,7 @@ class Leg:
     """Our media address as this peer reaches it."""
     negotiator: Negotiator
     cname: str
-    hearing: Hearing = Hearing()
+    hearing: Hearing = field(default_factory=Hearing)
     told: SetStream | None = None
     """The last description that the worker got."""
     moving: Leg | None = None

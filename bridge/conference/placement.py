@@ -40,11 +40,13 @@ class Placement:
         """(worker, stream) -> (port, latched)"""
 
     def worker_of(self, room: int) -> int:
-        """The worker that holds ``room``; a new room goes where the fewest streams are."""
-        worker = self._rooms.get(room)
-        if worker is None:
-            worker = self._rooms[room] = self.least_busy()
-            self._places[worker].rooms += 1
+        """The worker that holds ``room``."""
+        return self._rooms[room]
+
+    def open_room(self, room: int, prefer: int | None = None) -> int:
+        """The worker for a new room: ``prefer`` (its first caller's), or where the fewest streams are."""
+        worker = self._rooms[room] = self.least_busy() if prefer is None else prefer
+        self._places[worker].rooms += 1
         return worker
 
     def least_busy(self) -> int:

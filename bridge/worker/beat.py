@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -79,7 +80,7 @@ class Beat:
         self._late = 0
         self._durations = np.zeros(BEATS_A_SECOND)
         self._recordings: dict[int, Recording] = {}
-        self._senders: dict[int, EventSender] = {}
+        self._senders: dict[int, deque[EventSender]] = {}
         self._said_silent: NDArray[np.float64] = np.zeros(begin.capacity)
         self._started = now
         emit(say.Ready(version=say.VERSION, pid=os.getpid(), ports=tuple(self._numbers)))
@@ -252,9 +253,12 @@ class Beat:
         """Telephone events to be sent in this beat."""
         self._out.overrides.clear()
         for row in list(self._senders):
-            packets = self._senders[row].packets()
+            waiting = self._senders[row]
+            packets = waiting[0].packets()
             if packets is None:
-                del self._senders[row]
+                waiting.popleft()
+                if not waiting:
+                    del self._senders[row]
             elif packets:
                 self._out.overrides[row] = packets
 
@@ -278,6 +282,7 @@ class Beat:
                 self._agc_rooms.discard(index)
                 self._players.forget(index, room=True)
                 self._mix.forget_room(index)
+                self._out.forget_room(index)
             case SetStream():
                 self._set_stream(command, now)
             case say.DropStream():
@@ -351,6 +356,7 @@ class Beat:
         if row < 0:
             row = table.add(command.stream, now)
         table.simulated[row] = True
+        table.muted[row] = command.muted
         table.room[row] = table.rooms[command.room]
         table.generation += 1
         self._talkers.set(row, int(table.room[row]), command.clips, command.turn, command.turns)
@@ -396,10 +402,15 @@ class Beat:
 
     def _send_keys(self, command: say.SendKeys) -> None:
         row = self.table.rows[command.stream]
-        if self.table.event_type[row]:
-            self._senders[row] = EventSender(command.digits, int(self.table.clock(np.array([row]))[0]))
+        kind = self.table.send_kind[row] or Kind.PCMU
+        event = self.table.specs[command.stream].send_event
+        if event is not None:
+            # What is still being sent goes first: its digits are part of a number too.
+            self._senders.setdefault(row, deque()).append(
+                EventSender(command.digits, event.clock_rate, int(CLOCK_RATE[kind]))
+            )
             return
-        rate = int(SAMPLE_RATE[self.table.send_kind[row] or Kind.PCMU])
+        rate = int(SAMPLE_RATE[kind])
         self._players.play(row, rate, tones(command.digits, rate))
 
     # ------------------------------------------------------------------------------------- events

@@ -187,6 +187,8 @@ class SetTalker(msgspec.Struct, frozen=True, tag=True):
     """Its place in the round."""
     turns: int
     """How many share the round."""
+    muted: bool = False
+    """It goes on talking, and nobody hears it."""
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):

@@ -1,0 +1,672 @@
+"""The focus (RFC 4579): joins calls to rooms. The one place that knows calls, rooms and workers; it owns no socket and
+no clock.
+
+What comes in: the endpoint's events (:meth:`Focus.signalled`), the workers' (:meth:`Focus.heard`), commands of
+operators, time. What goes out: commands to the endpoint and the workers, at once; and :meth:`Focus.events`, for whoever
+watches and for what the focus can't do itself (look names up in the DNS).
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeVar
+
+from bridge.signalling import event as sip
+from bridge.signalling.alarms import Alarms, Sleeper
+from bridge.signalling.endpoint import Endpoint
+from bridge.signalling.endpoint_settings import EndpointSettings
+from bridge.signalling.flow import Flow
+from bridge.signalling.message import ParseError, Uri
+from bridge.signalling.offer import Capabilities
+from bridge.worker import protocol as media
+
+from . import event as room_event
+from .address import kind_of, same, user_of
+from .announcer import Announcer, Clips
+from .calls import Calls
+from .desk import Desk, must_ask
+from .dtmf_info import info_digit
+from .error import Refused
+from .focus_event import CallCame, CallOver, Event, MediaTrouble, ResolveWanted, RoomOpened, TextReceived
+from .house import House, NoSuchRoom, Running, TooManyRooms
+from .leg import Hearing, Leg
+from .participant import Language, Participant
+from .party import Party, Talker, readable
+from .phrase import Phrase, Spoken
+from .placement import Full, Placement
+from .referral import Referring
+from .room import Room
+from .settings import RoomSettings
+from .status import Dialling, MediaStatus, RoomStatus
+from .watch import Watch
+
+T = TypeVar("T")
+
+DRAINING = 5.0
+"""Seconds that people are given to hear that the service closes before their calls are ended."""
+
+
+class Told(Protocol):
+    """A media worker, as far as the focus cares."""
+
+    def send(self, command: media.Command) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPorts:
+    worker: Told
+    ports: tuple[int, ...]
+    """Its RTP ports, as it said when it was ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class FocusSettings:
+    capabilities: Capabilities
+    clips: Clips
+    template: RoomSettings
+    """What a room is like that opens by being dialled."""
+    ad_hoc: bool = True
+    entries: Mapping[str, Language | Literal[""]] = field(default_factory=dict)
+    """User parts that ask for a room number, with their language; "": the caller chooses it by key."""
+    max_rooms: int = 2000
+    streams: int = 4096
+    """That one worker holds."""
+    silence_timeout: float = 60.0
+    """Seconds without a packet after which a call that is not on hold is taken for lost."""
+    refer: Literal["nobody", "hosts", "participants"] = "hosts"
+    """Who may have us call somebody by REFER from inside a room: it may cost money."""
+    media_host: str = ""
+
+
+class Focus:
+    def __init__(
+        self,
+        settings: FocusSettings,
+        endpoint: Endpoint,
+        endpoint_settings: EndpointSettings,
+        workers: Mapping[int, WorkerPorts],
+        *,
+        rng: random.Random,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._settings, self._endpoint = settings, endpoint
+        self._alarms: Alarms[Sleeper] = Alarms()
+        self._workers = workers
+        self._placement = Placement({number: w.ports for number, w in workers.items()}, settings.streams)
+        self._announcer = Announcer(self._send, settings.clips, self._alarms)
+        self._house = House(
+            settings.template,
+            self._placement,
+            self._send,
+            self._room_woke,
+            ad_hoc=settings.ad_hoc,
+            limit=settings.max_rooms,
+        )
+        self._calls = Calls(
+            endpoint,
+            endpoint_settings,
+            self._placement,
+            settings.capabilities,
+            self._send,
+            self,
+            rng=rng,
+            random_bytes=random_bytes,
+            media_host=settings.media_host,
+        )
+        self._watch = Watch(endpoint, self._house, self._alarms, self._room_of)
+        self._desk = Desk(self, self._house, self._announcer, self._alarms, self._send, settings.template.language)
+        self._referring = Referring(endpoint, self, settings.refer)
+        self._parties: dict[int, Party] = {}
+        self._by_leg: dict[Leg, Party] = {}
+        self._by_stream: dict[int, Party] = {}
+        """The simulated ones."""
+        self._last = 0
+        self._outbox: deque[Event] = deque()
+        self._draining = False
+
+    def _send(self, worker: int, command: media.Command) -> None:
+        self._workers[worker].worker.send(command)
+
+    # ------------------------------------------------------------------------------------ the sans-IO core
+
+    def events(self) -> Iterator[Event]:
+        """Drain what happened."""
+        while self._outbox:
+            yield self._outbox.popleft()
+
+    def deadline(self) -> float | None:
+        return self._alarms.deadline()
+
+    def expire(self, now: float) -> None:
+        for sleeper, name in self._alarms.due(now):
+            sleeper.wake(name, now)
+
+    def wake(self, name: str, now: float) -> None:
+        """Our own alarm: the service closes."""
+        for leg in list(self._calls.by_call.values()):
+            self._calls.hangup(leg, now, "the service closes")
+
+    # ------------------------------------------------------------------------------------ what calls do
+
+    def signalled(self, event: sip.Event, now: float) -> None:
+        """Take an event of the endpoint."""
+        match event:
+            case sip.IncomingCall():
+                self._incoming(event, now)
+            case sip.CallProgress():
+                self._calls.progress(event)
+                self._referring.progress(self._party_of(event.call), event.code, now)
+            case sip.CallAnswered():
+                self._calls.answered(event, now)
+            case sip.AnswerReceived():
+                self._calls.answer_received(event, now)
+            case sip.OfferReceived():
+                self._calls.offered(event, now)
+            case sip.OfferAnswered():
+                self._calls.offer_answered(event, now)
+            case sip.OfferRefused():
+                self._calls.offer_refused(event, now)
+            case sip.CallEnded():
+                self._calls.ended(event, now)
+            case sip.InfoReceived():
+                party, digit = self._party_of(event.call), info_digit(event.content_type, event.body)
+                if party is not None and digit:
+                    self._pressed(party, digit, "info", now)
+            case sip.MessageReceived():
+                self._message(event)
+            case sip.ReferReceived():
+                self._referring.received(event, self._party_of(event.call) if event.call else None, now)
+            case sip.SubscribeReceived():
+                self._watch.subscribed(event, now)
+            case sip.SubscriptionRefreshed():
+                self._watch.refreshed(event, now)
+            case sip.SubscriptionEnded():
+                self._watch.ended(event)
+            case sip.CallConfirmed():
+                pass
+            case _:  # registrations, rejections, malformed bytes, how a REFER of ours goes: for whoever watches
+                self._outbox.append(event)
+
+    def _party_of(self, call: int) -> Party | None:
+        leg = self._calls.by_call.get(call)
+        return self._by_leg.get(leg) if leg is not None else None
+
+    def _party(self, party: Party) -> Party:
+        self._last += 1
+        party.number = self._last
+        self._parties[party.number] = party
+        return party
+
+    def _incoming(self, event: sip.IncomingCall, now: float) -> None:
+        replaced = self._party_of(event.replaces) if event.replaces is not None else None
+        if replaced is not None:
+            self._replace(event, replaced, now)
+            return
+        user = user_of(event.request_uri)
+        entry = self._settings.entries.get(user.lower())
+        settings: RoomSettings | None = None
+        if entry is None:
+            try:
+                settings = self._house.dialled(user)
+            except NoSuchRoom as error:
+                self._endpoint.reject(event.call, 404, now, str(error))
+                return
+        on = self._house.running.get(settings.name) if settings else None
+        worker = on.worker if on else self._placement.least_busy()
+        leg = self._calls.answer(event, worker, Hearing(), now)
+        if leg is None:
+            return
+        caller = readable(event.from_display) or readable(user_of(event.from_uri)) or readable(event.from_uri)
+        party = self._party(Party(0, kind_of(event.from_uri), caller, event.from_uri, leg, event.user, settings))
+        party.language = entry or None
+        self._by_leg[leg] = party
+        self._outbox.append(CallCame(party.number, event.call, event.from_uri, user))
+        if event.offer is not None:  # Calls told us before we knew the party
+            self.call_up(leg, now)
+
+    def _replace(self, event: sip.IncomingCall, party: Party, now: float) -> None:
+        """RFC 3891: another device of the same participant takes its call over."""
+        assert party.leg is not None
+        leg = self._calls.answer(event, party.leg.worker, party.hearing, now)
+        if leg is None:
+            return
+        old, party.leg = party.leg, leg
+        self._by_leg[leg] = party
+        self._by_leg.pop(old, None)
+        self._announcer.gone(old.stream)
+        self._calls.hangup(old, now, "replaced")
+
+    def call_up(self, leg: Leg, now: float) -> None:
+        """Media is agreed: on to the PIN, or the room."""
+        party = self._by_leg.get(leg)
+        if party is None or party.room or party.admission is not None or party.leaving:
+            return
+        settings = party.bound_for
+        if party.referral is not None:
+            self._referring.answered(party, now)
+        if settings is not None and (party.invited or not must_ask(settings)):
+            self.join(party, settings, now)
+        else:
+            self._desk.ask(party, now)
+
+    def call_over(self, leg: Leg, code: int, reason: str, local: bool, now: float) -> None:
+        """The call has ended, or never came to be."""
+        party = self._by_leg.pop(leg, None)
+        self._announcer.gone(leg.stream)
+        if party is None or party.leg is not leg:
+            return
+        self._referring.failed(party, code or 487, reason, now)
+        self._forget(party)
+        room = party.room or (party.bound_for.name if party.bound_for else "")
+        if party.room:
+            running = self._house.on(party.room)
+            lost = bool(code) or party.leaving == "lost"
+            running.room.leave(party.number, now, reason="lost" if lost else "hung-up")
+            self._carry_out(running, now)
+        self._outbox.append(CallOver(party.number, party.uri, room, code, party.leaving or reason, local))
+
+    def _forget(self, party: Party) -> None:
+        self._parties.pop(party.number, None)
+        self._desk.forget(party)
+
+    def _message(self, event: sip.MessageReceived) -> None:
+        party = self._party_of(event.call) if event.call else None
+        if party is not None and party.room and event.content_type == "text/plain":
+            text = event.body[:4096].decode("utf-8", "replace")
+            self._outbox.append(TextReceived(party.number, party.room, text))
+
+    # ------------------------------------------------------------------------------------ the room
+
+    def let_go(self, party: Party, reason: str, now: float, spoken: Spoken | None = None) -> None:
+        """End a party's call, when ``spoken`` has been said to it."""
+        leg = party.leg
+        party.leaving = party.leaving or reason
+        if leg is None:
+            return
+        if spoken is None:
+            self._calls.hangup(leg, now, reason)
+            return
+        language = party.language or self._settings.template.language
+        self._announcer.to_one(leg, spoken, language, now, then=lambda now: self._calls.hangup(leg, now, reason))
+
+    def join(self, party: Party, settings: RoomSettings, now: float, moved_from: Participant | None = None) -> None:
+        try:
+            running = self._open(settings, now, party.leg.worker if party.leg else None)
+            running.room.join(
+                party.number,
+                now,
+                kind=party.kind,
+                name=party.name,
+                uri=party.uri,
+                role=party.role,
+                language=party.language,
+                voice_prompts=party.kind != "simulated",
+                recorded_name=party.recorded_name,
+                invited=party.invited,
+                moved_from=moved_from,
+            )
+        except Refused as error:
+            self.let_go(party, error.reason, now, Spoken(error.phrase or Phrase.GOODBYE))
+            return
+        except TooManyRooms as error:
+            self.let_go(party, str(error), now, Spoken(Phrase.ROOM_FULL))
+            return
+        party.room = settings.name
+        party.language = running.room.participant(party.number).language
+        self._carry_out(running, now)
+
+    def _open(self, settings: RoomSettings, now: float, prefer: int | None) -> Running:
+        fresh = settings.name not in self._house.running
+        running = self._house.open(settings, now, prefer)
+        if fresh:
+            self._outbox.append(RoomOpened(settings.name))
+        return running
+
+    def _room_of(self, name: str, now: float) -> Room:
+        running = self._house.running.get(name)
+        return running.room if running is not None else Room(self._house.dialled(name), now)
+
+    def _room_woke(self, running: Running, now: float) -> None:
+        running.room.expire(now)
+        self._carry_out(running, now)
+
+    def _carry_out(self, running: Running, now: float) -> None:
+        """What a room's events ask of media and calls; then pass them on."""
+        room = running.room
+        news = False
+        for event in room.events():
+            news = True
+            self._outbox.append(event)
+            match event:
+                case (
+                    room_event.Joined(_, number)
+                    | room_event.Admitted(_, number)
+                    | room_event.Waiting(_, number)
+                    | room_event.Muted(_, number)
+                    | room_event.Deafened(_, number)
+                    | room_event.GainsChanged(_, number)
+                ):
+                    self._place(running, number, now)
+                case room_event.Left(_, number, _, _):
+                    self._take_out(number, now)
+                case room_event.Hangup(_, number, reason, spoken):
+                    if party := self._parties.get(number):
+                        self.let_go(party, reason, now, spoken)
+                case room_event.Announce(_, spoken, to):
+                    self._announce(running, spoken, to, now)
+                case room_event.Tone(_, kind):
+                    self._announcer.play(running.worker, running.media, (f"tone:{kind}",))
+                case room_event.SettingsChanged():
+                    self._house.describe(running)
+                case room_event.Ended():
+                    self._over(running, now)
+        if room.ended:
+            return
+        when = room.deadline()
+        if when is None:
+            self._alarms.clear(running, "room")
+        else:
+            self._alarms.set(running, "room", when)
+        if news:
+            self._watch.changed(room.name, now)
+
+    def _place(self, running: Running, number: int, now: float) -> None:
+        """Tell the worker what the participant hears, and who hears it."""
+        party = self._parties.get(number)
+        if party is None or number not in running.room:
+            return
+        view = running.room.participant(number)
+        inside = view.state == "in"
+        party.hearing = Hearing(
+            running.media if inside else 0, view.muted, view.deaf, float(view.voice), float(view.volume)
+        )
+        if party.leg is not None:
+            self._calls.place(party.leg, party.hearing, now)
+        elif party.talker is not None:
+            talker = party.talker
+            self._send(
+                talker.worker,
+                media.SetTalker(
+                    stream=talker.stream,
+                    room=running.media,
+                    clips=talker.clips,
+                    turn=talker.turn,
+                    turns=talker.turns,
+                    muted=view.muted,
+                ),
+            )
+
+    def _take_out(self, number: int, now: float) -> None:
+        party = self._parties.get(number)
+        if party is None:
+            return
+        party.room, party.hearing = "", Hearing()
+        if party.leg is not None:
+            self._calls.place(party.leg, party.hearing, now)
+        elif party.talker is not None:
+            self._send(party.talker.worker, media.DropStream(stream=party.talker.stream))
+            self._placement.take_away(party.talker.worker, party.talker.stream)
+            self._by_stream.pop(party.talker.stream, None)
+            self._forget(party)
+
+    def _announce(self, running: Running, spoken: Spoken, to: int | None, now: float) -> None:
+        if to is None:
+            self._announcer.to_room(running.worker, running.media, spoken, running.room.settings.language)
+            return
+        party = self._parties.get(to)
+        if party is not None and party.leg is not None:
+            self._announcer.to_one(party.leg, spoken, party.language or running.room.settings.language, now)
+
+    def _over(self, running: Running, now: float) -> None:
+        self._alarms.clear(running, "room")
+        self._watch.over(running.room.name, now)
+        self._house.close(running)
+
+    # ------------------------------------------------------------------------------------ what workers say
+
+    def heard(self, worker: int, event: media.Event, now: float) -> None:
+        """Take an event of a media worker."""
+        match event:
+            case media.Latched(stream, _):
+                self._calls.latched(worker, stream)
+            case media.Key(stream, digit, source):
+                if (party := self._party_at(stream)) is not None:
+                    self._pressed(party, digit, source, now)
+            case media.Speaking(number, stream):
+                running = self._house.by_media(number)
+                if running is not None:
+                    party = self._party_at(stream)
+                    running.room.speaking(party.number if party else None, now)
+                    self._carry_out(running, now)
+            case media.Silent(stream, seconds):
+                self._silent(stream, seconds, now)
+            case media.Said(number, _):
+                self._announcer.said(number, now)
+            case media.Captured(capture, _, seconds):
+                self._desk.captured(capture, seconds, now)
+            case media.Report():
+                self._calls.reported(event.streams)
+            case media.Trouble(reason, _, _):
+                self._outbox.append(MediaTrouble(worker, reason))
+            case _:
+                pass
+
+    def _party_at(self, stream: int) -> Party | None:
+        leg = self._calls.by_stream.get(stream)
+        return self._by_leg.get(leg) if leg is not None else self._by_stream.get(stream)
+
+    def _pressed(self, party: Party, digit: str, source: str, now: float) -> None:
+        """A key: once a press, in however many forms it arrives."""
+        if not party.digits.accept(digit, source, now):
+            return
+        if party.admission is not None:
+            self._desk.pressed(party, digit, now)
+        elif party.room:
+            if party.leg is not None:
+                self._announcer.hush(party.leg)
+            running = self._house.on(party.room)
+            running.room.press(party.number, digit, now)
+            self._carry_out(running, now)
+
+    def _silent(self, stream: int, seconds: float, now: float) -> None:
+        """Nothing comes from there: gone without BYE, unless it is on hold or has nothing to send."""
+        leg = self._calls.by_stream.get(stream)
+        party = self._by_leg.get(leg) if leg is not None else None
+        if leg is None or party is None or leg.agreed is None or seconds < self._settings.silence_timeout:
+            return
+        if leg.agreed.on_hold or not leg.agreed.receive:
+            return
+        self.let_go(party, "lost", now)
+
+    # ------------------------------------------------------------------------------------ operators' commands
+
+    def add_room(self, settings: RoomSettings) -> None:
+        """A room that can be dialled from now on.
+
+        Raises:
+            ValueError: its number is another room's.
+        """
+        self._house.register(settings)
+
+    def known_rooms(self) -> tuple[RoomSettings, ...]:
+        """Those that were added; on or not."""
+        return tuple(self._house.known())
+
+    def remove_room(self, name: str, now: float) -> None:
+        """End the conference for all, and forget the room."""
+        running = self._house.running.get(name.lower())
+        if running is not None:
+            running.room.end(by=None, now=now)
+            self._carry_out(running, now)
+        self._house.forget(name.lower())
+
+    def tell(self, room: str, command: Callable[[Room], T], now: float) -> T:
+        """Run a command of the room ``room`` and carry out what follows.
+
+        Raises:
+            NoSuchRoom: it is not on.
+            RoomError: what the command raises.
+        """
+        running = self._house.on(room)
+        result = command(running.room)
+        self._carry_out(running, now)
+        return result
+
+    def move(self, participant: int, room: str, now: float, by: int | None = None) -> None:
+        """Move somebody to another room without ending the call.
+
+        Raises:
+            NoSuchRoom: there is no such room, or the participant is in none.
+            RoomError: it may not be taken out.
+        """
+        party = self._parties.get(participant)
+        settings = self._house.dialled(room)
+        if party is None or not party.room or party.leg is None:
+            raise NoSuchRoom(f"participant {participant} is in no room: `visiopont rooms` lists who is where")
+        running = self._house.on(party.room)
+        was = running.room.take_out(participant, by=by, now=now)
+        self._carry_out(running, now)
+        party.invited, party.role = True, was.role
+        self.join(party, settings, now, moved_from=was)
+
+    def transfer(self, participant: int, uri: str, now: float) -> None:
+        """Ask a participant's terminal to call ``uri`` instead (REFER); it hangs up when that call is up.
+
+        Raises:
+            NoSuchRoom: nobody of that number has a call.
+        """
+        party = self._parties.get(participant)
+        if party is None or party.leg is None:
+            raise NoSuchRoom(f"participant {participant} has no call: `visiopont rooms` lists who is where")
+        self._endpoint.refer(party.leg.call, uri, now)
+
+    def dial(
+        self,
+        room: str,
+        uri: str,
+        now: float,
+        *,
+        name: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        referral: int | None = None,
+    ) -> int:
+        """Call somebody into a room: its participant's number. :class:`ResolveWanted` follows.
+
+        Raises:
+            NoSuchRoom: there is no such room, and none opens by being dialled.
+            ValueError: ``uri`` is none that can be called.
+        """
+        settings = self._house.dialled(room)
+        try:
+            parsed = Uri.parse(uri)
+        except ParseError:
+            raise ValueError(f"{uri[:100]!r} is no address: write it as in sip:alice@192.0.2.7") from None
+        if parsed.scheme not in ("sip", "sips"):
+            raise ValueError(f"{parsed.scheme}: can't be called; write it as in sip:alice@192.0.2.7")
+        party = Party(0, "sip", readable(name) or readable(parsed.user or parsed.host), uri, bound_for=settings)
+        self._party(party)
+        party.invited, party.referral, party.headers = True, referral, tuple(headers)
+        self._outbox.append(ResolveWanted(party.number, uri))
+        return party.number
+
+    def resolved(self, participant: int, targets: Sequence[Flow], error: str, now: float, *, uri: str = "") -> None:
+        """How somebody who is to be called is reached: ``targets`` in the order to be tried, or why not. ``uri``: the
+        Request-URI, where it is not what was asked for (a registered terminal's Contact)."""
+        party = self._parties.get(participant)
+        if party is None or party.leg is not None or party.bound_for is None:
+            return
+        settings = party.bound_for
+        on = self._house.running.get(settings.name)
+        worker = on.worker if on else self._placement.least_busy()
+        try:
+            if error or not targets:
+                raise ValueError(error or f"nothing is known of {party.uri}")
+            party.leg = self._calls.dial(
+                uri or party.uri,
+                targets,
+                worker,
+                Hearing(),
+                now,
+                from_user=settings.name,
+                from_display=settings.title or settings.name,
+                headers=party.headers,
+            )
+        except (ValueError, Full) as fault:
+            self._referring.failed(party, 404, str(fault), now)
+            self._forget(party)
+            self._outbox.append(CallOver(party.number, party.uri, settings.name, 404, str(fault), True))
+            return
+        self._by_leg[party.leg] = party
+
+    def cancel(self, participant: int, now: float) -> None:
+        """Stop calling somebody."""
+        party = self._parties.get(participant)
+        if party is not None and not party.room:
+            self.let_go(party, "cancelled", now)
+
+    def dialled_room(self, uri: str) -> str:
+        """The room that a Request-URI means; "" if none."""
+        try:
+            return self._house.dialled(user_of(uri)).name
+        except NoSuchRoom:
+            return ""
+
+    def is_host(self, party: Party) -> bool:
+        """Of the room that it is in."""
+        running = self._house.running.get(party.room)
+        return running is not None and running.room.participant(party.number).role == "host"
+
+    def participant_of(self, room: str, uri: str) -> int | None:
+        """Who of ``room`` has that address."""
+        running = self._house.running.get(room)
+        people = running.room.participants() if running is not None else ()
+        return next((person.number for person in people if same(person.uri, uri)), None)
+
+    def simulate(self, room: str, talkers: Sequence[tuple[str, tuple[str, ...]]], now: float) -> None:
+        """Put simulated talkers, (name, clips) each, into a room; they take turns."""
+        settings = self._house.dialled(room)
+        running = self._open(settings, now, None)
+        for turn, (name, clips) in enumerate(talkers):
+            stream = self._calls.stream_number()
+            self._placement.simulate(running.worker, stream)
+            party = self._party(Party(0, "simulated", name, f"sim:{turn + 1}"))
+            party.talker = Talker(running.worker, stream, clips, turn, len(talkers))
+            self._by_stream[stream] = party
+            self.join(party, settings, now)
+
+    def drain(self, now: float) -> None:
+        """No new calls any more; those in rooms are told, and hung up after :data:`DRAINING` seconds."""
+        if self._draining:
+            return
+        self._draining = True
+        self._endpoint.drain(now)
+        for running in self._house.running.values():
+            spoken = Spoken(Phrase.SERVICE_CLOSES)
+            self._announcer.to_room(running.worker, running.media, spoken, running.room.settings.language)
+        self._alarms.set(self, "close", now + (DRAINING if self._calls.by_call else 0.0))
+
+    @property
+    def calls(self) -> int:
+        """Calls that are up, or on their way."""
+        return len(self._calls.by_call)
+
+    def rooms(self) -> list[RoomStatus]:
+        """Every conference that is on."""
+        dialling: dict[str, list[Dialling]] = {}
+        for party in self._parties.values():
+            if party.invited and not party.room and party.bound_for is not None and not party.leaving:
+                dialling.setdefault(party.bound_for.name, []).append(Dialling(party.number, party.uri))
+        found = []
+        for name, running in self._house.running.items():
+            snapshot = running.room.snapshot()
+            status = {}
+            for person in snapshot.participants:
+                who = self._parties.get(person.number)
+                leg = who.leg if who is not None else None
+                if leg is not None:
+                    status[person.number] = MediaStatus.of(leg, self._calls.reports.get(leg.stream))
+            found.append(RoomStatus(snapshot, status, tuple(dialling.get(name, ()))))
+        return found

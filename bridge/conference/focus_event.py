@@ -1,0 +1,62 @@
+"""What the focus tells besides the rooms' own events: frozen facts, in the order they happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.signalling import event as sip
+
+from . import event as room_event
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveWanted:
+    """Find out how to reach ``uri``, and say so with :meth:`Focus.resolved`."""
+
+    participant: int
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoomOpened:
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallCame:
+    """An incoming call was answered."""
+
+    participant: int
+    call: int
+    uri: str
+    dialled: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallOver:
+    """A participant's call has ended, or never came to be."""
+
+    participant: int
+    uri: str
+    room: str
+    code: int
+    reason: str
+    local: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TextReceived:
+    """MESSAGE from somebody in a room."""
+
+    participant: int
+    room: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaTrouble:
+    worker: int
+    reason: str
+
+
+Event = ResolveWanted | RoomOpened | CallCame | CallOver | TextReceived | MediaTrouble | room_event.Event | sip.Event

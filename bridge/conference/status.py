@@ -1,0 +1,46 @@
+"""Everything that is shown of rooms at one moment: what the API, ``visiopont top`` and the metrics read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bridge.worker.protocol import StreamReport
+
+from .leg import Leg
+from .snapshot import RoomSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class MediaStatus:
+    """One participant's stream."""
+
+    codec: str
+    secure: bool
+    """SRTP."""
+    on_hold: bool
+    worker: int
+    report: StreamReport | None
+    """None: its worker has not reported yet (it does once a second)."""
+
+    @classmethod
+    def of(cls, leg: Leg, report: StreamReport | None) -> MediaStatus:
+        agreed = leg.agreed
+        secure = agreed is not None and agreed.srtp_send is not None
+        return cls(leg.codec, secure, agreed is not None and agreed.on_hold, leg.worker, report)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialling:
+    """Somebody who is being called into the room."""
+
+    participant: int
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoomStatus:
+    snapshot: RoomSnapshot
+    media: Mapping[int, MediaStatus]
+    """By participant; those without a call (the demo's talkers) have none."""
+    dialling: tuple[Dialling, ...]
