@@ -221,7 +221,7 @@ class Numbers:
         """
         before = [number for number, key in self.meaning.items() if key == codec.key]
         fixed: list[int] = [number for number in (wished, *before, codec.static) if number is not None]
-        free = [number for number in (codec.usual, *DYNAMIC) if number not in avoid]
+        free: list[int] = [number for number in (codec.usual, *DYNAMIC) if number not in avoid]
         for number in fixed + free:
             if self.meaning.setdefault(number, codec.key) == codec.key:
                 return number
