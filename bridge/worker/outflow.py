@@ -45,7 +45,7 @@ CN_POWER = 32768.0**2 * 1e-7
 """-70 dBov: a quiet line, not a dead one."""
 
 Group: TypeAlias = tuple[int, int, CodecSpec, int]
-"""(room, kind, codec, ptime): those who may share an encoding."""
+"""(room or :func:`_talker`, kind, codec, ptime): those who may share an encoding."""
 
 
 @dataclass(slots=True)
@@ -77,6 +77,9 @@ class Packets:
     sizes: list[NDArray[np.int64]] = field(default_factory=list)
     keep: list[object] = field(default_factory=list)
     """What the addresses point into, until it is sent."""
+    unsent: list[Rows] = field(default_factory=list)
+    """Indices into the plan of packets that an encoder had no need to send (Opus DTX); their time passes all the
+    same."""
 
     def add(self, at: Rows, body: U64, size: NDArray[np.int64] | int) -> None:
         if len(at):
@@ -97,21 +100,58 @@ class Packets:
             array = np.frombuffer(payload, np.uint8)
             self.keep.append(array)
             self.add(at, np.full(len(at), array.ctypes.data, np.uint64), len(payload))
+        else:
+            self.unsent.append(at)
 
 
 class Repacketiser:
-    """PCM in beats in, PCM in packets of another length out."""
+    """PCM in beats in, PCM in packets of another length out.
 
-    def __init__(self, samples: int) -> None:
+    All of one packet time keep step, counted from beat 0, so that who turns from a listener into a talker, and so from
+    one of these to another, is sent a packet neither late nor twice.
+    """
+
+    def __init__(self, samples: int, beat_samples: int) -> None:
         self._samples = samples
-        self._held: Pcm = np.zeros(0, np.int16)
+        self._beat_samples = beat_samples
+        self.held: Pcm = np.zeros(0, np.int16)
+        self.before: Pcm = self.held
+        """What was held before the last beat."""
+        self.fed = -1
+        """The beat that was fed last."""
 
-    def feed(self, pcm: Pcm) -> list[Pcm]:
-        self._held = np.concatenate((self._held, pcm))
-        count = len(self._held) // self._samples
-        out = [self._held[i * self._samples : (i + 1) * self._samples] for i in range(count)]
-        self._held = self._held[count * self._samples :]
-        return out
+    def feed(self, pcm: Pcm, beat: int, other: Repacketiser | None) -> list[Pcm]:
+        """One beat's PCM -> the packets that are full now.
+
+        Args:
+            other: what held this listener's sound until now, where this one did not.
+        """
+        if self.fed != beat - 1:
+            self.held = self._take_over(beat, other)
+        self.before, self.fed = self.held, beat
+        whole = np.concatenate((self.held, pcm))
+        count = len(whole) // self._samples
+        self.held = whole[count * self._samples :]
+        return [whole[i * self._samples : (i + 1) * self._samples] for i in range(count)]
+
+    def _take_over(self, beat: int, other: Repacketiser | None) -> Pcm:
+        due = beat * self._beat_samples % self._samples
+        if other is not None:
+            theirs = other.before if other.fed == beat else other.held
+            if other.fed >= beat - 1 and len(theirs) == due:
+                return theirs
+        return np.zeros(due, np.int16)
+
+
+@dataclass(slots=True)
+class Made:
+    """An encoder in use."""
+
+    encoder: FrameEncoder
+    used: int
+    """Beat of its last packet."""
+    adapted: int
+    """Beat in which it was last told of loss."""
 
 
 class Encoders:
@@ -119,38 +159,67 @@ class Encoders:
 
     KEEP = 250
     """Beats (5 s): a talker's turn, or a room's pause."""
+    ADAPT = 50
+    """Beats between looks at the loss: its reports come every few seconds."""
 
     def __init__(self) -> None:
-        self._made: dict[object, tuple[FrameEncoder, int]] = {}
-        self._packets: dict[object, tuple[Repacketiser, int]] = {}
+        self._made: dict[Group, Made] = {}
+        self._packets: dict[Group, Repacketiser] = {}
         self.loss: dict[int, float] = {}
         """row -> fraction that its far end lost"""
         self.beat = 0
 
-    def encoder(self, key: object, codec: CodecSpec, kind: int, loss: float) -> FrameEncoder:
+    def encode(self, key: Group, pcm: Pcm, rows: Rows) -> bytes:
+        """One packet for ``rows``."""
         found = self._made.get(key)
         if found is None:
+            _, kind, codec, _ = key
             settings = EncoderSettings(
                 bitrate=codec.bitrate, max_rate=codec.max_rate, fec=codec.fec, dtx=codec.dtx, stereo=codec.stereo
             )
             made: FrameEncoder = OpusEncoder(settings) if kind == Kind.OPUS else G722Encoder(settings)
-            found = (made, self.beat)
-        self._made[key] = (found[0], self.beat)
-        if self.beat % 50 == 0:  # reports come every few seconds
-            found[0].adapt(loss, None)
-        return found[0]
+            found = self._made[key] = Made(made, self.beat, self.beat - self.ADAPT)
+        found.used = self.beat
+        if self.beat - found.adapted >= self.ADAPT:
+            found.adapted = self.beat
+            found.encoder.adapt(self._loss(rows), None)
+        return found.encoder.encode(pcm)
 
-    def packets(self, key: object, samples: int) -> Repacketiser:
+    def _loss(self, rows: Rows) -> float:
+        """What an encoding protects against: the loss that nine in ten of its listeners stay below."""
+        if not self.loss:
+            return 0.0
+        losses = [self.loss.get(row, 0.0) for row in rows[:200].tolist()]  # a sample, so that a crowd costs no more
+        return float(np.quantile(losses, 0.9))
+
+    def packets(self, key: Group, other: Group, pcm: Pcm) -> list[Pcm]:
+        """A beat's PCM in packets of the key's length; ``other``: see :meth:`Repacketiser.feed`."""
+        _, kind, _, ptime = key
         found = self._packets.get(key)
-        made = found[0] if found else Repacketiser(samples)
-        self._packets[key] = (made, self.beat)
-        return made
+        if found is None:
+            rate = int(SAMPLE_RATE[kind])
+            found = self._packets[key] = Repacketiser(rate * ptime // 1000, rate * BEAT_MS // 1000)
+        return found.feed(pcm, self.beat, self._packets.get(other))
 
     def sweep(self) -> None:
-        for key in [key for key, (_, used) in self._made.items() if self.beat - used > self.KEEP]:
-            self._made.pop(key)[0].close()
-        for key in [key for key, (_, used) in self._packets.items() if self.beat - used > self.KEEP]:
+        self._drop([key for key, made in self._made.items() if self.beat - made.used > self.KEEP])
+        for key in [key for key, packets in self._packets.items() if self.beat - packets.fed > self.KEEP]:
             del self._packets[key]
+
+    def forget(self, owner: int) -> None:
+        """A room's index (or a talker's number, see :func:`_talker`) will be another's: what it held is nobody's."""
+        self._drop([key for key in self._made if key[0] == owner])
+        for key in [key for key in self._packets if key[0] == owner]:
+            del self._packets[key]
+
+    def _drop(self, keys: list[Group]) -> None:
+        for key in keys:
+            self._made.pop(key).encoder.close()
+
+
+def _talker(row: int) -> int:
+    """What stands for the room in the group of one who has an encoding of its own."""
+    return -1 - row
 
 
 class Outflow:
@@ -169,6 +238,7 @@ class Outflow:
         self._plan: Plan | None = None
         self._silence = {kind: _silence(kind) for kind in (Kind.PCMU, Kind.PCMA, Kind.L16_16, Kind.L16_48)}
         self._comfort: U8 = np.frombuffer(cn_payload(CN_POWER), np.uint8).copy()
+        self._event_starts: dict[int, int] = {}
         self.overrides: dict[int, list[tuple[bool, int, bytes]]] = {}
         """row -> telephone-event packets of this beat instead of its audio: (marker, timestamp offset, payload)."""
 
@@ -186,6 +256,12 @@ class Outflow:
         self._quiet[row] = 0
         self._encoders.loss.pop(row, None)
         self.overrides.pop(row, None)
+        self._event_starts.pop(row, None)
+        self._encoders.forget(_talker(row))
+
+    def forget_room(self, room: int) -> None:
+        """The index will be another room's."""
+        self._encoders.forget(room)
 
     # ------------------------------------------------------------------------------------- one beat
 
@@ -215,7 +291,7 @@ class Outflow:
             self._send_shared(plan, rate, mine[~alone[mine]], (total, heard), packets, silent)
             at = mine[alone[mine]]
             if at.size:
-                self._send_alone(plan, rate, at, total, spoken, packets)
+                silent[at] = self._send_alone(plan, rate, at, total, spoken, packets)
         return self._dispatch(plan, packets, silent)
 
     def _current_plan(self) -> Plan:
@@ -296,7 +372,7 @@ class Outflow:
         for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):  # over groups
             members = order[start:stop]
             number = int(numbers[start])
-            _, kind, codec, ptime = plan.groups[number]
+            _, kind, _, ptime = plan.groups[number]
             place = int(plan.group_place[number])
             quiet = place < 0 or not heard[place]
             if quiet:
@@ -311,40 +387,18 @@ class Outflow:
                 packets.add(members, np.full(len(members), payload.ctypes.data, np.uint64), len(payload))
                 continue
             key = plan.groups[number]
-            loss = self._group_loss(plan.rows[members]) if kind == Kind.OPUS else 0.0
-            self._encode_stream(key, codec, kind, ptime, nobody if quiet else pcm[place], members, packets, loss)
+            alone = (_talker(int(plan.rows[members[0]])), *key[1:])
+            self._encode_stream(plan, key, alone, nobody if quiet else pcm[place], members, packets)
 
-    def _group_loss(self, rows: Rows) -> float:
-        """What a shared encoding protects against: the loss that nine in ten of its listeners stay below."""
-        if not self._encoders.loss or self._encoders.beat % 50:
-            return 0.0
-        losses = [self._encoders.loss.get(row, 0.0) for row in rows[:200].tolist()]
-        return float(np.quantile(losses, 0.9))
-
-    def _encode_stream(
-        self,
-        key: object,
-        codec: CodecSpec,
-        kind: int,
-        ptime: int,
-        pcm: Pcm,
-        members: Rows,
-        packets: Packets,
-        loss: float,
-    ) -> None:
+    def _encode_stream(self, plan: Plan, key: Group, other: Group, pcm: Pcm, members: Rows, packets: Packets) -> None:
         """Codecs with state, and packet times other than the beat's."""
-        rate = int(SAMPLE_RATE[kind])
-        pieces = [pcm]
-        if ptime != BEAT_MS:
-            pieces = self._encoders.packets(key, rate * ptime // 1000).feed(pcm)
+        _, kind, _, ptime = key
+        pieces = [pcm] if ptime == BEAT_MS else self._encoders.packets(key, other, pcm)
         for piece in pieces:
             if kind in (Kind.OPUS, Kind.G722):
-                packets.add_bytes(members, self._encode(key, codec, kind, piece, loss))
+                packets.add_bytes(members, self._encoders.encode(key, piece, plan.rows[members]))
             else:
                 packets.add_bytes(members, _encode_rows(kind, piece[None])[0].tobytes())
-
-    def _encode(self, key: object, codec: CodecSpec, kind: int, pcm: Pcm, loss: float) -> bytes:
-        return self._encoders.encoder(key, codec, kind, loss).encode(pcm)
 
     def _send_alone(
         self,
@@ -354,8 +408,8 @@ class Outflow:
         total: NDArray[np.int32],
         spoken: dict[int, Pcm],
         packets: Packets,
-    ) -> None:
-        """Talkers hear everyone but themselves; who is spoken to hears that over the room."""
+    ) -> NDArray[np.bool_]:
+        """Talkers hear everyone but themselves; who is spoken to hears that over the room. Who hears nothing is true."""
         table = self._table
         rows = plan.rows[at]
         wide = np.zeros((len(at), rate // 50), np.int32)
@@ -377,10 +431,11 @@ class Outflow:
                 packets.add_matrix(at[which], _encode_rows(kind, pcm[which]))
                 kinds[which] = 0
         for n in np.flatnonzero(kinds).tolist():  # talkers whose codec keeps a state
-            row = int(rows[n])
-            codec = plan.groups[int(plan.group[at[n]])][2]
-            loss = self._encoders.loss.get(row, 0.0)
-            self._encode_stream(row, codec, int(kinds[n]), int(table.ptime[row]), pcm[n], at[n : n + 1], packets, loss)
+            group = plan.groups[int(plan.group[at[n]])]
+            key = (_talker(int(rows[n])), *group[1:])
+            self._encode_stream(plan, key, group, pcm[n], at[n : n + 1], packets)
+        quiet: NDArray[np.bool_] = ~pcm.any(axis=1)
+        return quiet
 
     # ------------------------------------------------------------------------------------- sending
 
@@ -398,28 +453,22 @@ class Outflow:
         skipped: Rows = np.zeros(0, np.intp)
         if plan.comfort.any():
             at, bodies, sizes, types, skipped = self._soothe(plan, silent, (at, bodies, sizes, types))
+        unsent = np.concatenate([skipped, *packets.unsent])
+        passed = ticks[at].astype(np.uint32)
         if self.overrides:
-            at, bodies, sizes, types = self._sign(plan, packets, (at, bodies, sizes, types))
-        sent = 0
+            at, bodies, sizes, types, passed = self._sign(plan, packets, (at, bodies, sizes, types, passed))
         order = np.argsort(at, kind="stable")
-        at, bodies, sizes, types = at[order], bodies[order], sizes[order], types[order]
+        at, bodies, sizes, types, passed = at[order], bodies[order], sizes[order], types[order], passed[order]
         second = np.zeros(len(at), np.bool_)
         second[1:] = at[1:] == at[:-1]
+        sent = 0
         for turn in (~second, second):  # a row's second packet (10 ms) goes in a call of its own
             if turn.any():
-                sent += self._send(plan, at[turn], bodies[turn], sizes[turn], types[turn], ticks)
-        table.timestamp[rows[skipped]] += ticks[skipped].astype(np.uint32)
-        self._resume(plan, at)
+                sent += self._send(plan, at[turn], bodies[turn], sizes[turn], types[turn], passed[turn])
+        if unsent.size:  # silence has its time too, and ends with a marker (RFC 3551 §4.1)
+            np.add.at(table.timestamp, rows[unsent], ticks[unsent].astype(np.uint32))
+            table.marker[rows[unsent]] = True
         return sent
-
-    def _resume(self, plan: Plan, sent: Rows) -> None:
-        """Rows whose encoder was silent (Opus DTX) move on in time, and mark their next packet (RFC 3551 §4.1)."""
-        idle = np.ones(len(plan.rows), np.bool_)
-        idle[sent] = False
-        idle &= ~plan.odd & (self._table.send_kind[plan.rows] == Kind.OPUS)
-        rows = plan.rows[idle]
-        self._table.timestamp[rows] += np.uint32(960)
-        self._table.marker[rows] = True
 
     def _soothe(
         self, plan: Plan, silent: NDArray[np.bool_], out: tuple[Rows, U64, NDArray[np.int64], U8]
@@ -436,38 +485,46 @@ class Outflow:
         sizes = np.where(is_due, 1, sizes)
         types = np.where(is_due, self._table.cn_type[rows[at]].astype(np.uint8), types)
         keep = is_due | ~is_resting
-        self._table.marker[rows[resting & ~due]] = True
         return at[keep], bodies[keep], sizes[keep], types[keep], np.flatnonzero(resting & ~due)
 
     def _sign(
-        self, plan: Plan, packets: Packets, out: tuple[Rows, U64, NDArray[np.int64], U8]
-    ) -> tuple[Rows, U64, NDArray[np.int64], U8]:
-        """Telephone events instead of audio (RFC 4733): rare, so one by one."""
-        at, bodies, sizes, types = out
-        for row, events in self.overrides.items():
-            for n in np.flatnonzero(plan.rows[at] == row)[:1].tolist():
-                if not events:
-                    continue
-                marker, _, payload = events[0]
-                array = np.frombuffer(payload, np.uint8)
-                packets.keep.append(array)
-                bodies[n], sizes[n], types[n] = array.ctypes.data, len(payload), self._table.event_type[row]
-                self._table.marker[row] |= marker
-        return at, bodies, sizes, types
+        self, plan: Plan, packets: Packets, out: tuple[Rows, U64, NDArray[np.int64], U8, U32]
+    ) -> tuple[Rows, U64, NDArray[np.int64], U8, U32]:
+        """Telephone events instead of audio (RFC 4733): rare, so one by one.
 
-    def _send(
-        self, plan: Plan, at: Rows, bodies: U64, sizes: NDArray[np.int64], types: U8, ticks: NDArray[np.int32]
-    ) -> int:
+        An event has a packet each beat, whatever the packet time and though silence sends none; the timestamps run on
+        by as much as the audio's would.
+        """
+        at, bodies, sizes, types, passed = out
+        for row, events in self.overrides.items():
+            who = np.flatnonzero(plan.rows == row)
+            if not events or not who.size:
+                continue
+            marker, offset, payload = events[0]
+            array = np.frombuffer(payload, np.uint8)
+            packets.keep.append(array)
+            stamp = int(self._table.timestamp[row])
+            if marker or row not in self._event_starts:
+                self._event_starts[row] = (stamp - offset) & 0xFFFFFFFF
+            self._table.marker[row] |= marker
+            audio = at == who[0]
+            time = passed[audio].sum(dtype=np.uint32)
+            at = np.append(at[~audio], who[0])
+            bodies = np.append(bodies[~audio], np.uint64(array.ctypes.data))
+            sizes = np.append(sizes[~audio], len(payload))
+            types = np.append(types[~audio], self._table.event_type[row])
+            passed = np.append(passed[~audio], time)
+        return at, bodies, sizes, types, passed
+
+    def _send(self, plan: Plan, at: Rows, bodies: U64, sizes: NDArray[np.int64], types: U8, passed: U32) -> int:
         table = self._table
         rows = plan.rows[at]
         stamps = table.timestamp[rows]
-        if self.overrides:
-            stamps = stamps.copy()
-            for row, events in self.overrides.items():
-                stamps[rows == row] -= np.uint32(events[0][1] if events else 0)
+        for row in self.overrides:  # an event's timestamp is that of its beginning (RFC 4733 §2.2)
+            stamps[rows == row] = self._event_starts.get(row, int(table.timestamp[row]))
         rtp.write_headers(self._heads, rows, types, table.marker[rows], table.sequence[rows], stamps, table.ssrc[rows])
         table.marker[rows] = False
-        table.timestamp[rows] += ticks[at].astype(np.uint32)
+        table.timestamp[rows] += passed
         following = table.sequence[rows] + 1
         table.rollover[rows] += following >> 16
         table.sequence[rows] = following & 0xFFFF
