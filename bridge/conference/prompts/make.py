@@ -107,7 +107,7 @@ def to_16k(pcm: Pcm) -> Pcm:
     padded = np.pad(pcm.astype(np.int64), _TAPS)
     index = whole[:, None] + np.arange(1, 2 * _TAPS + 1)
     mixed = (padded[index] * _filter()[phase]).sum(axis=1)
-    return np.clip((mixed + (1 << _SCALE - 1)) >> _SCALE, -32768, 32767).astype(np.int16)
+    return np.asarray(np.clip((mixed + (1 << _SCALE - 1)) >> _SCALE, -32768, 32767), np.int16)
 
 
 def _filter() -> NDArray[np.int64]:
