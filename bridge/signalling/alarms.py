@@ -40,6 +40,9 @@ class Alarms(Generic[S]):
             self._heap = [entry for entry in self._heap if self._live(entry)]
             heapq.heapify(self._heap)
 
+    def is_set(self, sleeper: Sleeper, name: str) -> bool:
+        return (sleeper, name) in self._set
+
     def clear(self, sleeper: S, *names: str) -> None:
         for name in names:
             self._set.pop((sleeper, name), None)

@@ -19,7 +19,7 @@ class Arrival:
         """The session timer was granted before. Raises :class:`~.dialog.NoTarget`."""
         stack, request = session.stack, incoming.request
         self._session, self._stack, self._incoming = session, stack, incoming
-        self.tag = stack.token()
+        self.tag = incoming.transaction.tag = stack.token()
         session.dialog = Dialog.uas(request, self.tag, incoming.flow, stack.first_cseq())
         session.peer = Peer.of(request)
         session.contact_user = request.uri.user or ""

@@ -1,4 +1,4 @@
-"""A 2xx to INVITE, sent again and again until its ACK (RFC 3261 §13.3.1.4): over streams too, for proxies may lose it."""
+"""A 2xx to INVITE, sent again until its ACK (RFC 3261 §13.3.1.4): over streams too, for proxies may lose it."""
 
 from __future__ import annotations
 

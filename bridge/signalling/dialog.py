@@ -69,8 +69,8 @@ class Dialog:
 
     @classmethod
     def uac(cls, request: Request, response: Response, flow: Flow) -> Dialog:
-        """What ``response`` to our ``request`` makes at the client (§12.1.2). Without a Contact, which many a 180 lacks,
-        the Request-URI stays the target."""
+        """What ``response`` to our ``request`` makes at the client (§12.1.2). Without a Contact, which many a 180
+        lacks, the Request-URI stays the target."""
         try:
             target = _target(response)
         except NoTarget:

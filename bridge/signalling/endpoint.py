@@ -11,12 +11,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
+from .arrival import Arrival
 from .auth import Credentials
 from .departure import Departure, Destination
 from .dialog import Headers
 from .endpoint_settings import EndpointSettings
 from .event import Event, Malformed, Rejected
-from .exchange import Exchange, Outcome
+from .exchange import Exchange
 from .flow import Flow
 from .identity import Identity, Passwords
 from .message import Request, Uri
@@ -27,10 +28,12 @@ from .session import Session
 from .session_table import OVER, Cause, State, WrongState
 from .stack import Incoming, Stack
 from .subscription import Subscriptions
+from .throttle import Throttle
 from .transaction import (
     Acknowledged,
     Cancelled,
     ClientEnded,
+    Overloaded,
     RequestReceived,
     ResponseReceived,
     TransactionFailed,
@@ -50,10 +53,13 @@ class Endpoint:
         now: float = 0.0,
     ) -> None:
         """``passwords`` looks up a user's password when ``settings`` or a registrar want proof."""
-        self._stack = Stack(settings, rng, TransactionLayer(rng))
+        throttle = Throttle(settings.rejections_per_minute)
+        layer = TransactionLayer(rng, contact=settings.contact, silent=throttle.silent)
+        self._stack = Stack(settings, rng, layer, throttle)
         self._referrals = Referrals(self._stack)
         self._subscriptions = Subscriptions(self._stack)
         identity = Identity(self._stack, passwords)
+        self._registrar = registrar
         self._reception = Reception(self._stack, self._referrals, self._subscriptions, identity, registrar, now)
 
     # The network
@@ -68,20 +74,27 @@ class Endpoint:
         """A stream connection ended or could not be opened: its calls go on, and look for another way."""
         self._stack.flow_closed(flow)
         self._stack.layer.closed(flow, now)
+        if self._registrar is not None:
+            self._stack.outbox.extend(self._registrar.closed(flow))
         self._work(now)
 
     def expire(self, now: float) -> None:
         self._stack.layer.expire(now)
         self._work(now)
+        if self._registrar is not None:
+            self._stack.outbox.extend(self._registrar.expire(now))
         for sleeper, name in self._stack.alarms.due(now):
             sleeper.wake(name, now)
         self._work(now)
 
     def deadline(self) -> float | None:
-        deadlines = (self._stack.layer.deadline(), self._stack.alarms.deadline())
+        deadlines = [self._stack.layer.deadline(), self._stack.alarms.deadline()]
+        if self._registrar is not None:
+            deadlines.append(self._registrar.deadline())
         return min((when for when in deadlines if when is not None), default=None)
 
     def datagrams(self) -> Iterator[tuple[bytes, Flow]]:
+        """What to send where; no bytes close the connection."""
         return self._stack.layer.outgoing()
 
     def events(self) -> Iterator[Event]:
@@ -274,7 +287,7 @@ class Endpoint:
         """INVITE sessions held, those that are ending included."""
         return len(self._stack.calls)
 
-    def _arriving(self, call: int):  # type: ignore[no-untyped-def]
+    def _arriving(self, call: int) -> Arrival | None:
         session = self._stack.calls.get(call)
         if session is None or session.state in OVER:
             return None
@@ -315,4 +328,7 @@ class Endpoint:
                 case ClientEnded(client):
                     stack.clients.pop(client, None)
                 case Unreadable(flow, reason):
+                    stack.throttle.rejected(flow.remote[0], now)
                     stack.emit(Malformed(flow, reason))
+                case Overloaded(flow, method):
+                    stack.emit(Rejected(flow, method, 503, "Service Unavailable"))

@@ -53,7 +53,11 @@ class EndpointSettings:
 
     def contact(self, flow: Flow) -> tuple[str, int]:
         """Host and port that reach us on the listener of ``flow``."""
-        host, port = self.contacts.get((flow.transport, flow.local), flow.local)
+        found = self.contacts.get((flow.transport, flow.local))
+        if found is None and flow.transport is Transport.TCP:
+            # Large requests go by TCP (RFC 3261 §18.1.1), which is expected where UDP listens.
+            found = self.contacts.get((Transport.UDP, flow.local))
+        host, port = found or flow.local
         if host in ("0.0.0.0", "::") and self.route is not None:
             host = self.route(flow.remote[0])
         return host, port

@@ -33,7 +33,7 @@ class Outcome:
 
 class Exchange:
     """Sends what ``make`` builds (a fresh CSeq each time) and tells ``conclude`` the outcome. 401 and 407 are answered
-    with credentials (RFC 3261 §22.2) in between. A 2xx to INVITE may conclude more than once: retransmissions, forks."""
+    with credentials (RFC 3261 §22.2) in between. A 2xx to INVITE may conclude more than once: repeated, or forked."""
 
     def __init__(
         self,

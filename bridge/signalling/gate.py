@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .message import Request
-from .stack import ACCEPT, ALLOW, UNDERSTOOD, Incoming, Stack
+from .stack import ACCEPT, ALLOW, UNDERSTOOD, Refused, Stack
 
-METHODS = frozenset(ALLOW.split(", "))
+METHODS = frozenset({*ALLOW.split(", "), "REGISTER"})
 BODIES = {
     "INVITE": ("application/sdp",),
     "UPDATE": ("application/sdp",),
@@ -15,27 +15,23 @@ BODIES = {
 """Media types understood, where it matters."""
 
 
-def refused(stack: Stack, incoming: Incoming, now: float) -> bool:
-    """Answer what can't be done for anybody: True if ``incoming`` was answered."""
-    request = incoming.request
+def check(stack: Stack, request: Request) -> None:
+    """Raises :class:`~.stack.Refused` for what can't be done for anybody."""
     if request.method not in METHODS:
-        stack.reject(incoming, 405, now, headers=[("Allow", ALLOW)])
-    elif request.uri.scheme not in ("sip", "sips", "tel"):
-        stack.reject(incoming, 416, now)
-    elif not _ours(stack, request):
+        raise Refused(405, headers=[("Allow", ALLOW)])
+    if request.uri.scheme not in ("sip", "sips", "tel"):
+        raise Refused(416)
+    if not _ours(stack, request):
         # Not ours, and we are no proxy. With no hop left a proxy would say 483; an endpoint that the request is for
-        # takes it all the same (RFC 4475 §3.1.2.? zeroMF).
-        stack.reject(incoming, 483 if request.headers.get("Max-Forwards") == "0" else 404, now)
-    elif unknown := [option for option in request.require if option.lower() not in UNDERSTOOD]:
-        stack.reject(incoming, 420, now, headers=[("Unsupported", ", ".join(unknown))])
-    elif request.body and not _readable(request):
-        headers = [("Accept", ", ".join(BODIES.get(request.method, (ACCEPT,)))), ("Accept-Encoding", "identity")]
-        stack.reject(incoming, 415, now, headers=headers)
-    elif request.method == "INVITE" and not _accepts_sdp(request):
-        stack.reject(incoming, 406, now, headers=[("Accept", ACCEPT)])
-    else:
-        return False
-    return True
+        # takes it all the same (RFC 4475 §3.3.11).
+        raise Refused(483 if request.headers.get("Max-Forwards") == "0" else 404)
+    if unknown := [option for option in request.require if option.lower() not in UNDERSTOOD]:
+        raise Refused(420, headers=[("Unsupported", ", ".join(unknown))])
+    if request.body and not _readable(request):
+        accepted = ", ".join(BODIES.get(request.method, (ACCEPT,)))
+        raise Refused(415, headers=[("Accept", accepted), ("Accept-Encoding", "identity")])
+    if request.method == "INVITE" and not _accepts_sdp(request):
+        raise Refused(406, headers=[("Accept", ACCEPT)])
 
 
 def _ours(stack: Stack, request: Request) -> bool:

@@ -1,7 +1,7 @@
 """Offers inside a call: re-INVITE (RFC 3261 §14) and UPDATE (RFC 3311), theirs and ours, and those that cross.
 
-One offer is open at a time (RFC 3264 §4, RFC 6337): theirs while ours is open gets 491; a second of theirs gets 500 with
-Retry-After; ours while one is open waits its turn.
+One offer is open at a time (RFC 3264 §4, RFC 6337): theirs while ours is open gets 491; a second of theirs gets 500
+with Retry-After; ours while one is open waits its turn.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .exchange import Exchange, Outcome
 from .message import Request
 from .session_table import OVER, State, WrongState
 from .session_timer import agreed
-from .stack import Incoming
+from .stack import Incoming, Refused
 
 if TYPE_CHECKING:
     from .session import Session
@@ -47,33 +47,35 @@ class Negotiation:
     def arrived(self, incoming: Incoming, now: float) -> None:
         request = incoming.request
         invite = request.method == "INVITE"
-        if self._session.state in OVER:
-            return self._stack.reject(incoming, 481, now)
-        if invite and not self._session.established:
-            # §14.2: the first INVITE has no final response yet.
-            return self._turn_down(incoming, 491 if self._session.departure else 500, now)
-        if (self._ours is not None or self._late is not None) and (invite or request.body):
-            return self._turn_down(incoming, 491, now)
-        if self._session.offer_open(by_us=True) and request.body:
-            return self._turn_down(incoming, 491, now)
-        if self._theirs is not None or (request.body and self._session.offer_open(by_us=False)):
-            return self._turn_down(incoming, 500, now)
-        if not self._session.grant_timer(incoming, now):
-            return None
+        self._check_turn(request, invite)
+        self._session.grant_timer(request)
         self._session.renew_peer(incoming)
         if not invite and not request.body:
             self._session.succeed(incoming, b"", now)
-            return None
+            return
         self._theirs = incoming
         if invite:
             self._stack.invites[incoming.transaction] = self
         self._stack.emit(OfferReceived(self._session.call, request.body or None))
-        return None
 
-    def _turn_down(self, incoming: Incoming, code: int, now: float) -> None:
-        # §14.2: a random wait of 0 to 10 s.
-        headers = [("Retry-After", str(self._stack.rng.randint(0, 10)))] if code == 500 else []
-        self._stack.reply(incoming, code, now, headers=headers)
+    def _check_turn(self, request: Request, invite: bool) -> None:
+        """Raises :class:`~.stack.Refused` while another offer is open."""
+        session = self._session
+        if session.state in OVER:
+            raise Refused(481)
+        if invite and not session.established:
+            # §14.2: the first INVITE has no final response yet.
+            raise Refused(491) if session.departure else self._wait()
+        if (self._ours is not None or self._late is not None) and (invite or request.body):
+            raise Refused(491)
+        if session.offer_open(by_us=True) and request.body:
+            raise Refused(491)
+        if self._theirs is not None or (request.body and session.offer_open(by_us=False)):
+            raise self._wait()
+
+    def _wait(self) -> Refused:
+        """§14.2: one offer after the other, with a random wait of 0 to 10 s."""
+        return Refused(500, headers=[("Retry-After", str(self._stack.rng.randint(0, 10)))])
 
     @property
     def pending(self) -> bool:

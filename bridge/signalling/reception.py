@@ -7,16 +7,17 @@ from collections import OrderedDict
 from .arrival import Arrival
 from .dialog import DialogId, NoTarget
 from .event import IncomingCall, MessageReceived
-from .gate import refused
+from .flow import Flow
+from .gate import check
 from .identity import Identity
 from .message import Request
 from .refer import Referrals
 from .registrar import Registrar
 from .replaces import replacement
 from .session import Session
-from .stack import Incoming, Stack
+from .stack import ALLOW, Incoming, Refused, Stack
 from .subscription import Subscriptions
-from .throttle import Bucket, Throttle
+from .throttle import Bucket
 
 RECENT_INVITES = 4096
 """INVITEs remembered, to know one that comes by a second path (§8.2.2.2)."""
@@ -37,31 +38,32 @@ class Reception:
         self.draining = False
         self._stack, self._referrals, self._subscriptions = stack, referrals, subscriptions
         self._identity, self._registrar = identity, registrar
-        self._throttle = Throttle(settings.rejections_per_minute)
         self._admission = Bucket(settings.max_calls_per_second, settings.call_burst, now)
         self._recent: OrderedDict[MergeKey, None] = OrderedDict()
 
-    def count_rejection(self, source: str, now: float) -> None:
-        self._throttle.rejected(source, now)
-
     def arrived(self, incoming: Incoming, now: float) -> None:
+        try:
+            self._arrived(incoming, now)
+        except Refused as refused:
+            self._stack.reject(incoming, refused.code, now, refused.reason, refused.headers)
+
+    def _arrived(self, incoming: Incoming, now: float) -> None:
         request, stack = incoming.request, self._stack
         tag = request.to.tag
         if tag:
             user = stack.dialogs.get(DialogId(request.call_id, tag, request.from_.tag or ""))
             if user is not None:
-                if not refused(stack, incoming, now):
-                    user.arrived(incoming, now)
+                check(stack, request)
+                user.arrived(incoming, now)
                 return
-        if self._throttle.silent(incoming.flow.remote[0], now):
+        if stack.throttle.silent(incoming.flow.remote[0], now):
             stack.layer.abandon(incoming.transaction)
-        elif refused(stack, incoming, now):
             return
-        elif tag or request.method in ("BYE", "PRACK", "UPDATE", "NOTIFY"):
+        check(stack, request)
+        if tag or request.method in ("BYE", "INFO", "PRACK", "UPDATE", "NOTIFY"):
             # §12.2.2: no such dialog.
-            stack.reject(incoming, 481, now)
-        else:
-            self._outside(incoming, now)
+            raise Refused(481)
+        self._outside(incoming, now)
 
     def acknowledged(self, request: Request, flow: Flow, now: float) -> None:
         """An ACK for a 2xx."""
@@ -72,17 +74,19 @@ class Reception:
     def _outside(self, incoming: Incoming, now: float) -> None:
         """A request that belongs to no dialog, and has passed the gate."""
         request, stack = incoming.request, self._stack
+        if request.method == "OPTIONS":
+            stack.reply(incoming, 200, now, headers=stack.capabilities())
+            return
+        if request.method == "INVITE":
+            self._admit(request, now)
+        user = self._identity.prove(incoming, now)
+        if user is None:
+            return
         match request.method:
-            case "OPTIONS":
-                stack.reply(incoming, 200, now, headers=stack.capabilities())
-            case "REGISTER":
-                self._register(incoming, now)
-            case "INFO":
-                stack.reject(incoming, 481, now)
-            case _ if (user := self._identity.prove(incoming, now)) is None:
-                return
             case "INVITE":
                 self._invite(incoming, user, now)
+            case "REGISTER":
+                self._register(incoming, user, now)
             case "SUBSCRIBE":
                 self._subscriptions.arrived(incoming, now, user)
             case "REFER":
@@ -92,41 +96,41 @@ class Reception:
                 stack.emit(
                     MessageReceived(None, str(request.uri), str(request.from_.uri), request.content_type, request.body)
                 )
-            case _:
-                stack.reject(incoming, 405, now)
+
+    def _admit(self, request: Request, now: float) -> None:
+        """Full, or too quick: say so before any work, with a time that spreads the next attempts (§21.5.4)."""
+        settings = self._stack.settings
+        if _merge_key(request) in self._recent:
+            raise Refused(482)
+        if self.draining or len(self._stack.calls) >= settings.max_calls or not self._admission.take(now):
+            wait = settings.retry_after + self._stack.rng.randint(0, settings.retry_after)
+            raise Refused(503, headers=[("Retry-After", str(wait))])
+
+    def _register(self, incoming: Incoming, user: str, now: float) -> None:
+        if self._registrar is None:
+            raise Refused(405, headers=[("Allow", ALLOW)])
+        done = self._registrar.register(incoming.request, incoming.flow, user, now)
+        if done.code >= 300:
+            raise Refused(done.code, done.reason, done.headers)
+        self._stack.reply(incoming, done.code, now, done.reason, done.headers)
+        if done.changed is not None:
+            self._stack.emit(done.changed)
 
     def _invite(self, incoming: Incoming, user: str, now: float) -> None:
+        """A new call. :class:`~.dialog.NoTarget` and a session timer that can't be make none."""
         request, stack = incoming.request, self._stack
-        key = (request.call_id, request.from_.tag or "", request.cseq.number)
-        if key in self._recent:
-            return stack.reject(incoming, 482, now)
-        if self.draining or len(stack.calls) >= stack.settings.max_calls or not self._admission.take(now):
-            return self._overloaded(incoming, now)
         replaced = replacement(stack, request)
-        if replaced.code:
-            return stack.reject(incoming, replaced.code, now)
-        self._open(incoming, user, replaced.call, replaced.early_only, key, now)
-        return None
-
-    def _overloaded(self, incoming: Incoming, now: float) -> None:
-        """Full, or too quick: say so, with a time that spreads the next attempts (§21.5.4)."""
-        wait = self._stack.settings.retry_after
-        wait += self._stack.rng.randint(0, wait)
-        self._stack.reply(incoming, 503, now, headers=[("Retry-After", str(wait))])
-
-    def _open(
-        self, incoming: Incoming, user: str, replaces: int | None, early_only: bool, key: MergeKey, now: float
-    ) -> None:
-        request, stack = incoming.request, self._stack
         session = Session(stack, self._referrals, incoming=True)
-        if not session.grant_timer(incoming, now):
-            return session.forget()
         try:
+            session.grant_timer(request)
             Arrival(session, incoming)
         except NoTarget as error:
-            stack.reject(incoming, 400, now, f"Contact: {error}")
-            return session.forget()
-        self._recent[key] = None
+            session.forget()
+            raise Refused(400, f"Contact: {error}") from None
+        except Refused:
+            session.forget()
+            raise
+        self._recent[_merge_key(request)] = None
         if len(self._recent) > RECENT_INVITES:
             self._recent.popitem(last=False)
         stack.emit(
@@ -138,12 +142,16 @@ class Reception:
                 request.from_.display,
                 str(request.to.uri),
                 request.body or None,
-                replaces,
-                early_only,
+                replaced.call,
+                replaced.early_only,
                 session.peer.user_agent,
                 user,
                 request.headers.get("Referred-By") or "",
                 tuple(request.headers.items()),
             )
         )
-        return None
+
+
+def _merge_key(request: Request) -> MergeKey:
+    """§8.2.2.2: what two copies of a request have in common."""
+    return request.call_id, request.from_.tag or "", request.cseq.number

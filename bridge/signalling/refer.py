@@ -9,7 +9,7 @@ from .dialog import Dialog, NoTarget
 from .event import ReferProgress, ReferReceived
 from .exchange import Exchange, Outcome
 from .message import Request
-from .stack import Incoming, Stack
+from .stack import Incoming, Refused, Stack
 
 if TYPE_CHECKING:
     from .session import Session
@@ -41,8 +41,7 @@ class Referral:
         """A request in the dialog that REFER made: SUBSCRIBE refreshes or ends it (RFC 3515 §2.4.4)."""
         stack = self._referrals.stack
         if incoming.request.method != "SUBSCRIBE" or not self.dialog.in_order(incoming.request):
-            stack.reject(incoming, 481, now)
-            return
+            raise Refused(481)
         stack.reply(incoming, 200, now, headers=[("Expires", str(max(0, int(self.ends - now))))])
         if incoming.request.headers.get("Expires") == "0":
             self._referrals.close(self)
@@ -71,22 +70,22 @@ class Referrals:
         targets = request.headers.getlist("Refer-To")
         if len(targets) != 1:
             # RFC 3515 §2.4.1.
-            return stack.reject(incoming, 400, now, "One Refer-To header field is needed")
+            raise Refused(400, "One Refer-To header field is needed")
         target = targets[0]
         start, end = target.find("<"), target.find(">")
         uri = (target[start + 1 : end] if 0 <= start < end else target.split(";")[0]).strip()
         method = _method_of(uri)
         if not uri.lower().startswith(("sip:", "sips:", "tel:")) or method not in ("INVITE", "BYE"):
-            return stack.reject(incoming, 400, now, "Refer-To can't be done")
+            raise Refused(400, "Refer-To can't be done")
         if len(self._held) >= MAX_REFERRALS:
-            return stack.reject(incoming, 503, now, headers=[("Retry-After", str(stack.settings.retry_after))])
+            raise Refused(503, headers=[("Retry-After", str(stack.settings.retry_after))])
         if session is not None and session.dialog is not None:
             dialog = session.dialog
         else:
             try:
                 dialog = Dialog.uas(request, stack.token(), incoming.flow, stack.first_cseq())
             except NoTarget as error:
-                return stack.reject(incoming, 400, now, f"Contact: {error}")
+                raise Refused(400, f"Contact: {error}") from None
         silent = (request.headers.get("Refer-Sub") or "").strip().lower() == "false"
         referral = Referral(self, incoming, session, dialog, silent)
         self._held[referral.number] = referral
@@ -105,7 +104,6 @@ class Referrals:
                 user,
             )
         )
-        return None
 
     def accept(self, number: int, now: float) -> None:
         referral = self._held.get(number)
@@ -198,15 +196,14 @@ class Referrals:
         request = incoming.request
         event = (request.headers.get("Event") or "").partition(";")[0].strip().lower()
         if event != "refer":
-            return self.stack.reject(incoming, 489, now, headers=[("Allow-Events", "conference, refer")])
+            raise Refused(489, headers=[("Allow-Events", "conference, refer")])
         state = (request.headers.get("Subscription-State") or "").partition(";")[0].strip().lower()
         words = request.body[:200].split(b"\r\n", 1)[0].split(None, 2)
         if len(words) < 2 or words[0] != b"SIP/2.0" or not words[1].isdigit() or len(words[1]) != 3:
-            return self.stack.reject(incoming, 400, now, "No status line in the fragment")
+            raise Refused(400, "No status line in the fragment")
         self.stack.reply(incoming, 200, now)
         code = int(words[1])
         self.stack.emit(ReferProgress(session.call, code, state == "terminated" or code >= 200))
-        return None
 
 
 def _method_of(uri: str) -> str:

@@ -22,7 +22,7 @@ from .negotiation import Negotiation
 from .refresh import Refresh
 from .session_table import OVER, UAC, UAS, Cause, State, next_state
 from .session_timer import BadSessionTimer, Granted, TooBrief, grant, supports_timer
-from .stack import ACCEPT, ALLOW, SUPPORTED, Incoming, Stack
+from .stack import ACCEPT, ALLOW, SUPPORTED, Incoming, Refused, Stack
 
 if TYPE_CHECKING:
     from .arrival import Arrival
@@ -106,10 +106,11 @@ class Session:
     def arrived(self, incoming: Incoming, now: float) -> None:
         request = incoming.request
         dialog = self._dialog_of(request)
-        if dialog is None or not dialog.in_order(request):
+        if dialog is None:
+            raise Refused(481)
+        if not dialog.in_order(request):
             # §12.2.2: a lower CSeq is out of order.
-            self.stack.reject(incoming, 500 if dialog else 481, now)
-            return
+            raise Refused(500)
         dialog.flow = incoming.flow
         match request.method:
             case "BYE":
@@ -127,9 +128,9 @@ class Session:
             case "OPTIONS" if self.state not in OVER:
                 self.stack.reply(incoming, 200, now, headers=self.stack.capabilities())
             case "INFO" | "MESSAGE" | "REFER" | "OPTIONS":
-                self.stack.reply(incoming, 481, now)
+                raise Refused(481)
             case _:
-                self.stack.reject(incoming, 403, now, "Not inside a call")
+                raise Refused(403, "Not inside a call")
 
     def acknowledged(self, request: Request, flow: Flow, now: float) -> None:
         if self.negotiation.acknowledged(request, now):
@@ -154,14 +155,13 @@ class Session:
 
     def _prack(self, incoming: Incoming, now: float) -> None:
         if self.arrival is None or not self.arrival.prack(incoming, now):
-            self.stack.reply(incoming, 481, now)
+            raise Refused(481)
 
     def _told(self, incoming: Incoming, now: float) -> None:
         request = incoming.request
         if request.method == "INFO" and request.headers.get("Info-Package"):
             # RFC 6086 §4.2.2: we announced no package.
-            self.stack.reject(incoming, 469, now, "Bad Info Package")
-            return
+            raise Refused(469, "Bad Info Package")
         self.stack.reply(incoming, 200, now)
         kind = request.content_type
         if request.method == "INFO":
@@ -227,9 +227,9 @@ class Session:
 
     # 2xx of ours to INVITE and UPDATE
 
-    def grant_timer(self, incoming: Incoming, now: float) -> bool:
-        """Agree on a session timer; False: the request was answered with an error."""
-        request, settings = incoming.request, self.stack.settings
+    def grant_timer(self, request: Request) -> None:
+        """Agree on a session timer. Raises :class:`~.stack.Refused`."""
+        settings = self.stack.settings
         try:
             granted = grant(
                 request.headers.get("Session-Expires"),
@@ -239,13 +239,10 @@ class Session:
                 minimum=settings.min_session_expires,
             )
         except BadSessionTimer as error:
-            self.stack.reject(incoming, 400, now, f"Session-Expires: {error}")
-            return False
+            raise Refused(400, f"Session-Expires: {error}") from None
         if isinstance(granted, TooBrief):
-            self.stack.reply(incoming, 422, now, headers=[("Min-SE", str(granted.min_se))])
-            return False
+            raise Refused(422, headers=[("Min-SE", str(granted.min_se))])
         self._granted = granted
-        return True
 
     def renew_peer(self, incoming: Incoming) -> None:
         """Their re-INVITE or UPDATE was in order: target and capabilities may have changed (§12.2.2)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,17 +13,21 @@ from .alarms import Alarms, Sleeper
 from .dialog import Dialog, DialogId
 from .endpoint_settings import EndpointSettings
 from .event import Event, Rejected
-from .flow import Flow, Transport
+from .flow import Connection, Flow, Transport
 from .message import Request, Response
+from .throttle import Throttle
 from .transaction import ClientTransaction, ServerTransaction, TransactionLayer
 
 if TYPE_CHECKING:
     from .session import Session
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, NOTIFY, PRACK, REFER, REGISTER, SUBSCRIBE, UPDATE"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, NOTIFY, PRACK, REFER, SUBSCRIBE, UPDATE"
+"""REGISTER is the registrar's, who may not be there."""
 SUPPORTED = "100rel, norefersub, replaces, timer"
 UNDERSTOOD = frozenset(SUPPORTED.split(", "))
 ACCEPT = "application/sdp"
+NO_FAULT = frozenset({422, 423, 491, 500, 503})
+"""Errors that an honest peer causes in the ordinary course; the rest are held against their source."""
 CLOSED_FLOWS = 4096
 """Dead connections remembered, so that dialogs on them look for another way."""
 
@@ -37,11 +41,20 @@ class Incoming:
     flow: Flow
 
 
+class Refused(Exception):
+    """Why a request can't be done, as its response. Raised by whoever looks at the request before anything is answered;
+    :class:`~.reception.Reception` answers."""
+
+    def __init__(self, code: int, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(f"{code} {reason}")
+        self.code, self.reason, self.headers = code, reason, headers
+
+
 class DialogUser(Protocol):
     """Whoever owns a dialog: a session, a subscription."""
 
     def arrived(self, incoming: Incoming, now: float) -> None:
-        """A request in the dialog."""
+        """A request in the dialog. Raises :class:`Refused`."""
 
     def acknowledged(self, request: Request, flow: Flow, now: float) -> None:
         """An ACK for a 2xx."""
@@ -67,6 +80,7 @@ class Stack:
     settings: EndpointSettings
     rng: random.Random
     layer: TransactionLayer
+    throttle: Throttle
     alarms: Alarms[Sleeper] = field(default_factory=Alarms)
     outbox: deque[Event] = field(default_factory=deque)
     """Events; drained after every mutation, so its length is bounded by what one message can cause."""
@@ -74,7 +88,7 @@ class Stack:
     clients: dict[ClientTransaction, ClientUser] = field(default_factory=dict)
     invites: dict[ServerTransaction, InviteUser] = field(default_factory=dict)
     calls: dict[int, Session] = field(default_factory=dict)
-    closed_flows: OrderedDict[Flow, None] = field(default_factory=OrderedDict)
+    closed_flows: OrderedDict[Connection, None] = field(default_factory=OrderedDict)
     _last_number: int = 0
 
     def number(self) -> int:
@@ -96,16 +110,16 @@ class Stack:
     # Flows
 
     def flow_closed(self, flow: Flow) -> None:
-        self.closed_flows[flow] = None
+        self.closed_flows[flow.connection] = None
         if len(self.closed_flows) > CLOSED_FLOWS:
             self.closed_flows.popitem(last=False)
 
     def flow_alive(self, flow: Flow) -> None:
         if self.closed_flows:
-            self.closed_flows.pop(flow, None)
+            self.closed_flows.pop(flow.connection, None)
 
     def path(self, dialog: Dialog) -> Flow:
-        return dialog.path(dialog.flow in self.closed_flows)
+        return dialog.path(dialog.flow.connection in self.closed_flows)
 
     def contact(self, flow: Flow, user: str = "", focus: bool = True) -> str:
         """Our Contact on ``flow``; ``isfocus`` says that we are a conference (RFC 4579 §5.1)."""
@@ -177,6 +191,8 @@ class Stack:
     ) -> None:
         """An error that the endpoint itself decides on."""
         response = self.reply(incoming, code, now, reason, headers)
+        if code not in NO_FAULT:
+            self.throttle.rejected(incoming.flow.remote[0], now)
         self.emit(Rejected(incoming.flow, incoming.request.method, code, response.reason))
 
     # The tables

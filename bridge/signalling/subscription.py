@@ -9,7 +9,7 @@ from .event import SubscribeReceived, SubscriptionEnded, SubscriptionRefreshed
 from .exchange import Exchange, Outcome
 from .flow import Flow
 from .message import Request
-from .stack import Incoming, Stack
+from .stack import Incoming, Refused, Stack
 
 PACKAGE = "conference"
 MEDIA_TYPE = "application/conference-info+xml"
@@ -40,14 +40,10 @@ class Subscription:
             self._stack.reply(incoming, 200, now, headers=self._stack.capabilities())
             return
         if request.method != "SUBSCRIBE":
-            self._stack.reject(incoming, 403, now, "Only SUBSCRIBE here")
-            return
+            raise Refused(403, "Only SUBSCRIBE here")
         if not self.dialog.in_order(request):
-            self._stack.reject(incoming, 500, now)
-            return
-        expires = self._subscriptions.interval(incoming, now)
-        if expires is None:
-            return
+            raise Refused(500)
+        expires = self._subscriptions.interval(request)
         self.dialog.flow = incoming.flow
         self.dialog.refresh(request)
         self._subscriptions.extend(self, incoming, expires, now)
@@ -75,40 +71,34 @@ class Subscriptions:
         request, stack = incoming.request, self.stack
         package = (request.headers.get("Event") or "").partition(";")[0].strip().lower()
         if package != PACKAGE:
-            return stack.reject(incoming, 489, now, headers=[("Allow-Events", PACKAGE)])
+            raise Refused(489, headers=[("Allow-Events", PACKAGE)])
         accept = ", ".join(request.headers.getlist("Accept")).lower()
         if accept and not any(kind in accept for kind in (MEDIA_TYPE, "application/*", "*/*")):
-            return stack.reject(incoming, 406, now, headers=[("Accept", MEDIA_TYPE)])
+            raise Refused(406, headers=[("Accept", MEDIA_TYPE)])
         if len(self._held) >= stack.settings.max_subscriptions:
-            return stack.reject(incoming, 503, now, headers=[("Retry-After", str(stack.settings.retry_after))])
-        expires = self.interval(incoming, now)
-        if expires is None:
-            return None
+            raise Refused(503, headers=[("Retry-After", str(stack.settings.retry_after))])
+        expires = self.interval(request)
         try:
             dialog = Dialog.uas(request, stack.token(), incoming.flow, stack.first_cseq())
         except NoTarget as error:
-            return stack.reject(incoming, 400, now, f"Contact: {error}")
+            raise Refused(400, f"Contact: {error}") from None
         subscription = Subscription(self, incoming, dialog, expires)
         self._held[subscription.number] = subscription
         stack.enrol(dialog, subscription)
         stack.alarms.set(subscription, "decide", now + DECISION)
         stack.emit(SubscribeReceived(subscription.number, str(request.uri), package, str(request.from_.uri), user))
-        return None
 
-    def interval(self, incoming: Incoming, now: float) -> int | None:
-        """Seconds granted; None: the request was answered with an error."""
+    def interval(self, request: Request) -> int:
+        """Seconds granted. Raises :class:`~.stack.Refused`."""
         settings = self.stack.settings
-        text = incoming.request.headers.get("Expires")
+        text = request.headers.get("Expires")
         if text is None:
             return settings.subscription_expires
         if not (text.isascii() and text.isdigit()) or len(text) > 10:
-            self.stack.reject(incoming, 400, now, "Expires is no number")
-            return None
+            raise Refused(400, "Expires is no number")
         expires = int(text)
         if 0 < expires < settings.min_subscription_expires:
-            floor = str(settings.min_subscription_expires)
-            self.stack.reply(incoming, 423, now, "Interval Too Brief", [("Min-Expires", floor)])
-            return None
+            raise Refused(423, headers=[("Min-Expires", str(settings.min_subscription_expires))])
         return min(expires, settings.subscription_expires)
 
     def accept(self, number: int, now: float) -> None:
@@ -123,8 +113,7 @@ class Subscriptions:
     def extend(self, subscription: Subscription, incoming: Incoming, expires: int, now: float) -> None:
         """A refresh: a full NOTIFY is due. With 0 the end: a last NOTIFY without a body."""
         if subscription.incoming is not None:
-            self.stack.reply(incoming, 500, now, headers=[("Retry-After", "1")])
-            return
+            raise Refused(500, headers=[("Retry-After", "1")])
         self._grant(subscription, incoming, expires, now)
         if expires:
             self.stack.emit(SubscriptionRefreshed(subscription.number))
@@ -165,11 +154,11 @@ class Subscriptions:
         if subscription is None:
             return
         if subscription.incoming is not None:
-            return self.reject(number, 404, now)
+            self.reject(number, 404, now)
+            return
         self._notify(subscription, f"terminated;reason={reason}", b"", now)
         self._forget(subscription)
         self.stack.emit(SubscriptionEnded(number))
-        return None
 
     def _send(self, subscription: Subscription, body: bytes, now: float) -> None:
         left = max(0, int(subscription.ends - now))
