@@ -13,8 +13,7 @@ import av
 import av.filter
 import numpy as np
 
-from bridge.conference.prompts.make import FRAME, Pcm, encode, level, trim
-from bridge.media.clip import RATE, load_clip
+from bridge.conference.prompts.make import FRAME, RATE, Pcm, decode, encode, level, trim
 
 HERE = Path(__file__).parent
 SOUNDS = Path("/usr/share/asterisk/sounds")
@@ -63,7 +62,7 @@ def turn(sounds: Path, voice: str, recordings: tuple[str, ...]) -> Pcm:
     """What is said in one turn: (samples,) at 16 kHz."""
     parts: list[Pcm] = []
     for recording in recordings:
-        said = [load_clip(sounds / voice / f"{name}.g722") for name in recording.split("+")]
+        said = [decode((sounds / voice / f"{name}.g722").read_bytes()) for name in recording.split("+")]
         parts += (trim(np.concatenate([trim(part, FRAME * 2) for part in said]), 0), np.zeros(BREATH, np.int16))
     return np.concatenate(parts[:-1])
 

@@ -16,12 +16,12 @@ import subprocess
 import sys
 import wave
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 from numpy.typing import NDArray
-
-from bridge.media.codecs.g722 import RATE, G722Encoder
 
 from . import HERE, LANGUAGES, Voice, texts
 
@@ -32,6 +32,7 @@ MADE = HERE / "made.json"
 TABLE = HERE.parents[2] / "docs" / "prompts.md"
 MARKS = ("<!-- texts -->", "<!-- end of texts -->")
 
+RATE = 16000
 SOURCE_RATE = 22050
 """espeak-ng's."""
 LEVEL = 10 ** (-20 / 20) * 32768
@@ -151,9 +152,25 @@ def level(pcm: Pcm) -> Pcm:
 
 def encode(pcm: Pcm) -> bytes:
     """(samples,) at 16 kHz -> G.722 at 64 kbit/s, in whole frames of 20 ms."""
-    coder = G722Encoder()
-    frames = np.pad(pcm, (0, -len(pcm) % FRAME)).reshape(-1, FRAME)
-    return b"".join(coder.encode(frame) for frame in frames)
+    coder = av.CodecContext.create("g722", "w")
+    coder.layout, coder.sample_rate, coder.format = "mono", RATE, "s16"
+    coder.time_base = Fraction(1, RATE)
+    packets: list[bytes] = []
+    for start in range(0, len(pcm), FRAME):
+        part = pcm[None, start : start + FRAME]
+        frame = av.AudioFrame.from_ndarray(
+            np.pad(part, ((0, 0), (0, FRAME - part.shape[1]))), format="s16", layout="mono"
+        )
+        frame.sample_rate, frame.pts, frame.time_base = RATE, start, Fraction(1, RATE)
+        packets += map(bytes, coder.encode(frame))
+    return b"".join(packets)
+
+
+def decode(data: bytes) -> Pcm:
+    """G.722 -> (samples,) at 16 kHz."""
+    coder = av.CodecContext.create("g722", "r")
+    coder.layout, coder.sample_rate = "mono", RATE
+    return np.concatenate([frame.to_ndarray()[0] for frame in coder.decode(av.Packet(data))])
 
 
 def origin(language: str, name: str) -> str:
