@@ -409,7 +409,11 @@ class Outflow:
         spoken: dict[int, Pcm],
         packets: Packets,
     ) -> NDArray[np.bool_]:
-        """Talkers hear everyone but themselves; who is spoken to hears that over the room. Who hears nothing is true."""
+        """Talkers hear everyone but themselves; who is spoken to hears that over the room.
+
+        Returns:
+            (n,) whose mix is silent.
+        """
         table = self._table
         rows = plan.rows[at]
         wide = np.zeros((len(at), rate // 50), np.int32)
@@ -434,7 +438,7 @@ class Outflow:
             group = plan.groups[int(plan.group[at[n]])]
             key = (_talker(int(rows[n])), *group[1:])
             self._encode_stream(plan, key, group, pcm[n], at[n : n + 1], packets)
-        quiet: NDArray[np.bool_] = ~pcm.any(axis=1)
+        quiet: NDArray[np.bool_] = np.logical_not(pcm.any(axis=1))
         return quiet
 
     # ------------------------------------------------------------------------------------- sending
