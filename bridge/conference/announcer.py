@@ -15,7 +15,7 @@ Clips = Callable[[Spoken, str], tuple[str, ...]]
 Then = Callable[[float], None]
 """What is done when it was said (or could not be); the argument is ``now``."""
 
-UNHEARD = 60.0
+UNHEARD = 120.0
 """Seconds after which a sentence counts as said: the longest (all keys of a host) takes half of it."""
 
 
