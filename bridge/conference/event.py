@@ -165,7 +165,8 @@ class LockChanged:
 
 @dataclass(frozen=True, slots=True)
 class EverybodyMuted:
-    """A host muted everybody but the hosts (and guests who come now), or took that back. :class:`Muted` tells of each."""
+    """A host muted everybody but the hosts, and guests who come now, or took that back. :class:`Muted` tells of
+    each."""
 
     room: str
     muted: bool

@@ -4,89 +4,182 @@ to the end; it owns no clock, no call and no stream.
 Commands say who asks: ``by`` is a participant's number, None an operator. Guests may act on themselves only, hosts and
 operators on everybody. A command that changes nothing emits nothing. All raise :class:`.error.RoomError`:
 :class:`.error.Forbidden`, :class:`.error.NoSuchParticipant`, :class:`.error.Refused`.
+
+The parts: :class:`.people.People` (the table, permissions, events), :class:`.sound.Sound`, :class:`.floor.Floor`,
+:class:`.lobby.Lobby`, :class:`.schedule.Schedule`. The room joins them up and knows comings and goings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
 
-from .event import Event, LeaveReason
-from .key import Action
+from .error import Forbidden, Refused, RoomError
+from .event import (
+    Admitted,
+    Ended,
+    EndReason,
+    Event,
+    Hangup,
+    HelpWanted,
+    Joined,
+    LeaveReason,
+    Left,
+    Muted,
+    NameRecorded,
+    Renamed,
+    RoleChanged,
+    SettingsChanged,
+    SpeakerChanged,
+    Tone,
+    Waiting,
+)
+from .floor import Floor
+from .key import IN_LOBBY, Action, KeyPad, Verdict
+from .lobby import Lobby
 from .participant import Kind, Language, Participant, Role, State
+from .people import People
+from .phrase import Phrase, Spoken
+from .schedule import Schedule
 from .settings import RoomSettings
 from .snapshot import RoomSnapshot
+from .sound import Sound
+
+NAME = 100
+"""Characters of a participant's name: it goes into every list of people."""
+
+_LAST_WORDS: dict[LeaveReason, Phrase] = {
+    "removed": Phrase.YOU_WERE_REMOVED,
+    "turned-away": Phrase.GOODBYE,
+    "ended": Phrase.CONFERENCE_ENDED,
+}
+
+
+def _readable(name: str) -> str:
+    """One line of printable characters, not too long: names come from strangers."""
+    return " ".join("".join(c if c.isprintable() else " " for c in name[: 4 * NAME]).split())[:NAME]
 
 
 class Room:
     """One conference."""
 
     def __init__(self, settings: RoomSettings, now: float) -> None:
-        raise NotImplementedError
+        self._settings = settings
+        self._table = settings.table
+        self._people = People(settings.name)
+        self._sound = Sound(self._people)
+        self._floor = Floor(self._people, self._sound)
+        self._lobby = Lobby(self._people)
+        self._schedule = Schedule()
+        self._pads: dict[int, KeyPad] = {}
+        """Of those who are in the midst of a sequence."""
+        self._speaker: int | None = None
+        self._ended = False
+        self.opened = now
+        """When it was made (monotonic seconds)."""
 
     # ---------------------------------------------------------------------------------- the sans-IO core
 
     def events(self) -> Iterator[Event]:
         """Drain what happened, in order."""
-        raise NotImplementedError
+        return self._people.drain()
 
     def deadline(self) -> float | None:
         """When :meth:`expire` is due."""
-        raise NotImplementedError
+        if self._ended:
+            return None
+        pads = (pad.deadline() for pad in self._pads.values())
+        return min((t for t in (self._schedule.deadline(), *pads) if t is not None), default=None)
 
     def expire(self, now: float) -> None:
         """Warn of the end, end the conference, give half a key sequence up."""
-        raise NotImplementedError
+        if self._ended:
+            return
+        for number, pad in list(self._pads.items()):
+            self._tell_verdict(number, pad.expire(now))
+            if pad.deadline() is None:
+                self._pads.pop(number, None)
+        due = self._schedule.expire(now)
+        if due.ended:
+            self._finish("host-left" if due.host_left else "duration")
+        elif due.minutes is not None:
+            self._people.say(Phrase.MINUTES_LEFT, number=due.minutes)
 
     # ------------------------------------------------------------------------------------------- looking
 
     @property
     def name(self) -> str:
-        raise NotImplementedError
+        return self._settings.name
 
     @property
     def settings(self) -> RoomSettings:
-        raise NotImplementedError
+        return self._settings
 
     @property
     def ended(self) -> bool:
         """It takes nobody any more. It ends by command, by time, or when the last participant has left."""
-        raise NotImplementedError
+        return self._ended
 
     @property
     def locked(self) -> bool:
-        raise NotImplementedError
+        return self._lobby.locked
 
     @property
     def everybody_muted(self) -> bool:
-        raise NotImplementedError
+        return self._sound.everybody_muted
 
     @property
     def speaker(self) -> int | None:
-        raise NotImplementedError
+        return self._speaker
 
     @property
     def hands(self) -> tuple[int, ...]:
         """The speaking queue, the next to speak first."""
-        raise NotImplementedError
+        return self._floor.queue.order
 
     def __len__(self) -> int:
         """How many are in the room or its lobby."""
-        raise NotImplementedError
+        return len(self._people)
 
     def __contains__(self, number: object) -> bool:
-        raise NotImplementedError
+        return number in self._people
+
+    def __bool__(self) -> bool:
+        """A room without people is still a room."""
+        return True
 
     def participant(self, number: int) -> Participant:
         """Raises :class:`.error.NoSuchParticipant`."""
-        raise NotImplementedError
+        return self._view(self._people.get(number), self._floor.queue.place(number))
 
     def participants(self) -> tuple[Participant, ...]:
         """In the order they came; the lobby's too."""
-        raise NotImplementedError
+        places = self._floor.queue.places()
+        return tuple(self._view(person, places.get(person.number, 0)) for person in self._people)
+
+    def _view(self, person: Participant, hand: int) -> Participant:
+        speaking = person.number == self._speaker
+        return replace(person, hand=hand, speaking=speaking) if hand or speaking else person
 
     def snapshot(self) -> RoomSnapshot:
-        raise NotImplementedError
+        settings = self._settings
+        return RoomSnapshot(
+            name=settings.name,
+            number=settings.number,
+            title=settings.shown,
+            language=settings.language,
+            capacity=settings.capacity,
+            lobby=settings.lobby,
+            locked=self.locked,
+            everybody_muted=self.everybody_muted,
+            ended=self._ended,
+            started=self._schedule.started,
+            ends=self._schedule.ends,
+            speaker=self._speaker,
+            hands=self.hands,
+            participants=self.participants(),
+        )
 
     # --------------------------------------------------------------------------------- coming and going
 
@@ -110,141 +203,404 @@ class Room:
         Args:
             language: None: the room's.
             invited: a host or operator called or moved it here: neither lock nor lobby holds it.
-            moved_from: what :meth:`take_out` of another room returned: its mutes of its own, gains, deafness and
-                recorded name go with it, and it is told that it was moved.
+            moved_from: what :meth:`take_out` of another room returned: its own mute, gains, deafness and recorded
+                name go with it, and it is told that it was moved.
 
         Raises:
             Refused: ``locked``, ``full``, ``ended``, ``present`` (that number is here); ``phrase`` is what to say.
         """
-        raise NotImplementedError
+        self._require_going_on()
+        self._lobby.check(self._settings, number, role, invited=invited)
+        waits = self._lobby.holds(self._settings, role, invited=invited)
+        person = Participant(
+            number=number,
+            kind=kind,
+            name=_readable(name) or _readable(uri) or str(number),
+            uri=uri,
+            role=role,
+            state="lobby",
+            joined=now,
+            language=language or self._settings.language,
+            voice_prompts=voice_prompts and kind != "simulated",
+            recorded_name=recorded_name,
+        )
+        if moved_from is not None:
+            person = replace(
+                person,
+                muted_by_self=moved_from.muted_by_self,
+                deaf=moved_from.deaf,
+                volume=moved_from.volume,
+                voice=moved_from.voice,
+                recorded_name=recorded_name or moved_from.recorded_name,
+            )
+        self._people.put(person)
+        if waits:
+            self._people.tell(Waiting(self.name, number))
+            self._lobby.greet(self._settings, number)
+            if self._settings.lobby == "until-admitted":
+                self._lobby.call_hosts()
+        else:
+            self._enter(person, now, moved=moved_from is not None, straight=True)
+        return "lobby" if waits else "in"
+
+    def _enter(self, person: Participant, now: float, *, moved: bool = False, straight: bool = False) -> None:
+        """From outside (``straight``) or the lobby into the room."""
+        number, guest = person.number, person.role == "guest"
+        by_host = person.muted_by_host or (guest and self.everybody_muted)
+        by_self = person.muted_by_self or (guest and not moved and self._settings.mute_on_entry)
+        self._people.put(replace(person, state="in", muted_by_host=by_host, muted_by_self=by_self))
+        self._people.tell(Joined(self.name, number) if straight else Admitted(self.name, number))
+        news = straight or (by_host, by_self) != (person.muted_by_host, person.muted_by_self)
+        if news and (by_host or by_self):
+            self._people.tell(Muted(self.name, number, by_host=by_host, by_self=by_self))
+        if self._schedule.started is None:
+            self._schedule.start(now, self._settings.max_duration)
+        if self._people.inside > 1:
+            self._make_known(person, "join", Phrase.HAS_JOINED)
+        self._welcome(person, moved=moved)
+        if by_host:
+            self._people.say(Phrase.MUTED_BY_HOST, number)
+        elif by_self:
+            self._people.say(Phrase.MUTED_BY_SELF, number)
+        if not guest:
+            self._host_is_in(now)
+
+    def _welcome(self, person: Participant, *, moved: bool) -> None:
+        if moved:
+            self._people.say(Phrase.YOU_WERE_MOVED, person.number)
+        elif person.role == "host":
+            self._people.say(Phrase.YOU_ARE_HOST, person.number)
+        if self._people.inside > 1:
+            if self._settings.announce_people:
+                self._people.say(Phrase.PEOPLE_IN_ROOM, person.number, number=self._people.inside)
+        elif self._settings.announce_alone:
+            self._people.say(Phrase.YOU_ARE_ALONE, person.number)
+
+    def _make_known(self, person: Participant, kind: Literal["join", "leave"], phrase: Phrase) -> None:
+        """A coming or going, to all who are in the room, as the settings say."""
+        if self._settings.entry == "tone":
+            self._people.tell(Tone(self.name, kind))
+        elif self._settings.entry == "name":
+            self._people.say(phrase, names=(person.recorded_name,) if person.recorded_name else ())
+
+    def _host_is_in(self, now: float) -> None:
+        """A host came in, or somebody in the room became host."""
+        self._lobby.host_came = True
+        self._schedule.host_back(now)
+        if self._settings.lobby != "until-admitted":
+            self._admit_waiting(now)
+
+    def _admit_waiting(self, now: float) -> int:
+        waiting = [person for person in self._people if person.state == "lobby"]
+        for person in waiting:
+            self._enter(person, now)
+        return len(waiting)
 
     def leave(self, number: int, now: float, *, reason: LeaveReason = "hung-up") -> None:
         """Its call is over. Not being here is no error: calls end while rooms do."""
-        raise NotImplementedError
+        if number in self._people:
+            self._depart(number, reason, now)
+
+    def _depart(self, number: int, reason: LeaveReason, now: float, *, hangup: bool = False) -> Participant:
+        person = self.participant(number)
+        self._floor.forget(number)
+        if self._speaker == number:
+            self._set_speaker(None)
+        self._pads.pop(number, None)
+        self._people.take_away(number)
+        self._people.tell(Left(self.name, number, reason, person))
+        if hangup:
+            self._people.tell(self._hangup(person, reason))
+        if not len(self._people):
+            self._finish("empty")
+        elif person.state == "in":
+            self._somebody_went(person, now)
+        return person
+
+    def _somebody_went(self, person: Participant, now: float) -> None:
+        self._make_known(person, "leave", Phrase.HAS_LEFT)
+        if person.role == "host" and not self._people.hosts:
+            self._people.say(Phrase.HOST_HAS_LEFT)
+            if self._settings.ends_with_host:
+                self._schedule.host_left(now, self._settings.host_grace)
+                if not self._settings.host_grace:
+                    self._finish("host-left")
+                    return
+        if self._people.inside == 1 and self._settings.announce_alone:
+            last = next(one for one in self._people if one.state == "in")
+            self._people.say(Phrase.YOU_ARE_ALONE, last.number)
+
+    def _hangup(self, person: Participant, reason: LeaveReason) -> Hangup:
+        phrase = _LAST_WORDS.get(reason) if person.voice_prompts else None
+        return Hangup(self.name, person.number, reason, Spoken(phrase) if phrase else None)
 
     def admit(self, number: int, *, by: int | None, now: float) -> None:
         """Let somebody in from the lobby."""
-        raise NotImplementedError
+        self._people.require_host(by)
+        person = self._people.get(number)
+        if person.state == "lobby":
+            self._enter(person, now)
 
     def admit_all(self, *, by: int | None, now: float) -> int:
         """Let everybody in who waits; how many that were."""
-        raise NotImplementedError
+        self._people.require_host(by)
+        return self._admit_waiting(now)
 
     def turn_away(self, number: int, *, by: int | None, now: float) -> None:
         """Send somebody in the lobby away: the call ends."""
-        raise NotImplementedError
+        self._people.require_host(by)
+        person = self._people.get(number)
+        if person.state != "lobby":
+            raise Refused("in", f"{person.name} is in the room already: remove them instead")
+        self._depart(number, "turned-away", now, hangup=True)
 
     def remove(self, number: int, *, by: int | None, now: float) -> None:
         """Throw somebody out: the call ends."""
-        raise NotImplementedError
+        self._people.require_host(by)
+        self._people.get(number)
+        self._depart(number, "removed", now, hangup=True)
 
     def take_out(self, number: int, *, by: int | None, now: float) -> Participant:
         """Take somebody out without ending the call: the focus joins it to another room
         (``join(..., invited=True, moved_from=...)``)."""
-        raise NotImplementedError
+        self._people.require_host(by)
+        self._people.get(number)
+        return self._depart(number, "moved", now)
 
     def end(self, *, by: int | None, now: float) -> None:
         """End the conference for all."""
-        raise NotImplementedError
+        self._require_going_on()
+        self._people.require_host(by)
+        self._finish("by-operator" if by is None else "by-host")
+
+    def _finish(self, reason: EndReason) -> None:
+        """Everybody leaves at once; the room takes nobody any more."""
+        if self._speaker is not None:
+            self._set_speaker(None)
+        self._floor.clear()
+        for person in self._people:
+            self._people.take_away(person.number)
+            self._people.tell(Left(self.name, person.number, "ended", person))
+            self._people.tell(self._hangup(person, "ended"))
+        self._pads.clear()
+        self._ended = True
+        self._people.tell(Ended(self.name, reason))
+
+    def _require_going_on(self) -> None:
+        if self._ended:
+            raise Refused("ended", f"the conference in room {self.name} is over", Phrase.CONFERENCE_ENDED)
 
     # ----------------------------------------------------------------------------------------- one person
 
     def set_role(self, number: int, role: Role, *, by: int | None, now: float) -> None:
         """Make somebody host or guest; a new host leaves the lobby."""
-        raise NotImplementedError
+        self._people.require_host(by)
+        person = self._people.get(number)
+        if person.role == role:
+            return
+        if role == "guest" and self._settings.ends_with_host and self._people.hosts == 1:
+            raise Refused("last-host", "the conference ends with its last host: make somebody else host first")
+        person = self._people.change(number, role=role)
+        self._people.tell(RoleChanged(self.name, number, role))
+        if role == "guest":
+            return
+        if person.state == "lobby":
+            self._enter(person, now)
+        else:
+            self._people.say(Phrase.YOU_ARE_HOST, number)
+            self._host_is_in(now)
 
     def mute(self, number: int, *, by: int | None, now: float) -> None:
         """Set its own flag when it asks itself, the host's flag when somebody else does."""
-        raise NotImplementedError
+        self._sound.mute(number, by=by)
 
     def unmute(self, number: int, *, by: int | None, now: float) -> None:
         """Clear the flag that :meth:`mute` by the same would set; a host who unmutes himself clears both."""
-        raise NotImplementedError
+        self._sound.unmute(number, by=by)
 
     def deafen(self, number: int, deaf: bool, *, by: int | None, now: float) -> None:
         """Let it hear prompts only, or everything again."""
-        raise NotImplementedError
+        self._sound.deafen(number, deaf, by=by)
 
     def set_volume(self, number: int, db: int, *, by: int | None, now: float) -> None:
         """Gain on what it hears, -12 to 12 dB."""
-        raise NotImplementedError
+        self._sound.set_gain(number, "volume", db, by=by)
 
     def set_voice(self, number: int, db: int, *, by: int | None, now: float) -> None:
         """Gain on its voice, -12 to 12 dB."""
-        raise NotImplementedError
+        self._sound.set_gain(number, "voice", db, by=by)
 
     def step_volume(self, number: int, steps: int, *, by: int | None, now: float) -> None:
         """Steps of 3 dB, up or down as far as they go, and spoken."""
-        raise NotImplementedError
+        self._sound.step_gain(number, "volume", steps, by=by)
 
     def step_voice(self, number: int, steps: int, *, by: int | None, now: float) -> None:
         """Steps of 3 dB, up or down as far as they go, and spoken."""
-        raise NotImplementedError
+        self._sound.step_gain(number, "voice", steps, by=by)
 
     def rename(self, number: int, name: str, *, by: int | None, now: float) -> None:
-        raise NotImplementedError
+        """One line, at most 100 characters."""
+        person = self._people.require_self(number, by)
+        readable = _readable(name)
+        if not readable:
+            raise Refused("name", "write a name that people can read")
+        if readable != person.name:
+            self._people.change(number, name=readable)
+            self._people.tell(Renamed(self.name, number, readable))
 
     def set_recorded_name(self, number: int, clip: str, *, by: int | None, now: float) -> None:
         """The clip of its name (``capture:N`` or a file); empty: none."""
-        raise NotImplementedError
+        if self._people.require_self(number, by).recorded_name != clip:
+            self._people.change(number, recorded_name=clip)
+            self._people.tell(NameRecorded(self.name, number, clip))
 
     def help(self, number: int, *, now: float) -> None:
         """It asks for an operator."""
-        raise NotImplementedError
+        self._people.get(number)
+        self._people.tell(HelpWanted(self.name, number))
+        self._people.say(Phrase.HELP_COMES, number)
 
     # ---------------------------------------------------------------------------------- the speaking queue
 
     def raise_hand(self, number: int, *, by: int | None, now: float) -> int:
         """Its place in the queue, from 1, which it also hears."""
-        raise NotImplementedError
+        return self._floor.raise_hand(number, by=by)
 
     def lower_hand(self, number: int, *, by: int | None, now: float) -> None:
-        raise NotImplementedError
+        """Out of the queue; who is not in it stays so."""
+        self._floor.lower_hand(number, by=by)
 
     def give_floor(self, number: int | None = None, *, by: int | None, now: float) -> int:
         """Call somebody up to speak (None: the next in the queue); who it is. Takes the host's mute off it."""
-        raise NotImplementedError
+        return self._floor.give(number, by=by)
 
     # -------------------------------------------------------------------------------------------- the room
 
     def mute_all(self, *, by: int | None, now: float) -> None:
         """Host's mute on everybody but the hosts, and on guests who come from now on."""
-        raise NotImplementedError
+        self._require_going_on()
+        self._sound.mute_all(by=by)
 
     def unmute_all(self, *, by: int | None, now: float) -> None:
         """Host's mute off everybody."""
-        raise NotImplementedError
+        self._require_going_on()
+        self._sound.unmute_all(by=by)
 
     def lock(self, *, by: int | None, now: float) -> None:
         """Guests can't come in any more; hosts can."""
-        raise NotImplementedError
+        self._require_going_on()
+        self._lobby.lock(True, by=by)
 
     def unlock(self, *, by: int | None, now: float) -> None:
-        raise NotImplementedError
+        """Guests can come in again."""
+        self._require_going_on()
+        self._lobby.lock(False, by=by)
 
     def roll_call(self, *, by: int | None, now: float) -> None:
-        """The recorded names of who is in, said to who asks; to all when an operator asks."""
-        raise NotImplementedError
+        """How many are in, and the recorded names, said to who asks; to all when an operator asks."""
+        self._require_going_on()
+        if by is not None:
+            self._people.get_inside(by)
+        names = tuple(p.recorded_name for p in self._people if p.state == "in" and p.recorded_name)
+        self._people.say(Phrase.PEOPLE_IN_ROOM, by, number=self._people.inside)
+        if names:
+            self._people.say(Phrase.ROLL_CALL, by, names=names)
 
     def speaking(self, number: int | None, now: float) -> None:
         """The mixer says who speaks now; who is not in the room (any more) counts as nobody."""
-        raise NotImplementedError
+        known = number is not None and number in self._people and self._people.get(number).state == "in"
+        self._set_speaker(number if known else None)
 
-    def change_settings(self, changes: dict[str, Any], *, by: int | None, now: float) -> None:
-        """Change settings at run time, named as in :class:`.settings.RoomSettings`.
+    def _set_speaker(self, number: int | None) -> None:
+        if number != self._speaker:
+            self._speaker = number
+            self._people.tell(SpeakerChanged(self.name, number))
+
+    def change_settings(self, changes: Mapping[str, Any], *, by: int | None, now: float) -> None:
+        """Change settings at run time, named as in :class:`.settings.RoomSettings`; only operators may.
 
         Raises:
             ValueError: one is unknown or wrong; none is changed then.
         """
-        raise NotImplementedError
+        self._require_going_on()
+        if by is not None:
+            raise Forbidden("only operators may change a room's settings: ask one")
+        before, after = self._settings, self._settings.changed(changes)
+        if before == after:
+            return
+        self._settings = after
+        self._people.tell(SettingsChanged(self.name, after))
+        if after.keys != before.keys:
+            self._table = after.table
+            self._pads.clear()
+        if after.max_duration != before.max_duration:
+            self._schedule.limit(now, after.max_duration)
+        if not after.ends_with_host:
+            self._schedule.host_back(now)
+        if after.lobby == "off" or (after.lobby == "until-host" and self._lobby.host_came):
+            self._admit_waiting(now)
 
     # -------------------------------------------------------------------------------------------- keys
 
     def press(self, number: int, digit: str, now: float) -> None:
         """A key of somebody's telephone, once a press (see :class:`.key.DigitFilter`). Raises nothing: what is
         wrong is said to who pressed."""
-        raise NotImplementedError
+        if number not in self._people:
+            return
+        pad = self._pads.setdefault(number, KeyPad(self._table))
+        found = pad.press(digit, self._people.get(number).role, now)
+        if pad.deadline() is None:
+            del self._pads[number]
+        if isinstance(found, Action):
+            self.act(number, found, now)
+        else:
+            self._tell_verdict(number, found)
+
+    def _tell_verdict(self, number: int, verdict: Verdict | None) -> None:
+        if verdict is not None:
+            self._people.say(Phrase.NO_SUCH_KEY if verdict is Verdict.UNKNOWN else Phrase.NOT_ALLOWED, number)
 
     def act(self, number: int, action: Action, now: float) -> None:
         """What a key sequence stands for; likewise."""
-        raise NotImplementedError
+        if number not in self._people:
+            return
+        person = self._people.get(number)
+        if person.state == "lobby" and action not in IN_LOBBY:
+            self._lobby.greet(self._settings, number)
+            return
+        try:
+            self._carry_out(person, action, now)
+        except Forbidden:
+            self._people.say(Phrase.NOT_ALLOWED, number)
+        except RoomError:  # nobody waits, no hand is up: who is there then
+            self._people.say(Phrase.PEOPLE_IN_ROOM, number, number=self._people.inside)
+
+    def _carry_out(self, person: Participant, action: Action, now: float) -> None:
+        number = person.number
+        match action:
+            case Action.READ_KEYS:
+                keys = tuple((key.digits, str(key.action)) for key in self._table.for_role(person.role))
+                self._people.say(Phrase.KEYS, number, keys=keys)
+            case Action.MUTE_SELF:
+                self._sound.toggle(number)
+            case Action.RAISE_HAND:
+                self._floor.toggle(number)
+            case Action.HELP:
+                self.help(number, now=now)
+            case Action.VOLUME_UP | Action.VOLUME_DOWN:
+                self.step_volume(number, 1 if action is Action.VOLUME_UP else -1, by=number, now=now)
+            case Action.VOICE_UP | Action.VOICE_DOWN:
+                self.step_voice(number, 1 if action is Action.VOICE_UP else -1, by=number, now=now)
+            case Action.ROLL_CALL:
+                self.roll_call(by=number, now=now)
+            case Action.MUTE_ALL:
+                (self.unmute_all if self.everybody_muted else self.mute_all)(by=number, now=now)
+            case Action.LOCK:
+                (self.unlock if self.locked else self.lock)(by=number, now=now)
+            case Action.ADMIT:
+                if not self.admit_all(by=number, now=now):
+                    raise Refused("nobody", "nobody waits in the lobby")
+            case Action.GIVE_FLOOR:
+                self.give_floor(by=number, now=now)
+            case Action.END:
+                self.end(by=number, now=now)

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
-from .participant import Language
+from .key import KeyTable
+from .participant import LANGUAGES, Language
 
 LobbyPolicy: TypeAlias = Literal["off", "until-host", "until-admitted"]
 Entry: TypeAlias = Literal["silent", "tone", "name"]
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "language": LANGUAGES,
+    "lobby": get_args(LobbyPolicy),
+    "entry": get_args(Entry),
+}
+_NAME = re.compile(r"[a-z0-9][a-z0-9._+~-]{0,63}")
+"""A user part that needs no escaping (RFC 3261 §25.1) and no shift key."""
+_SWITCHES = (
+    "choose_language",
+    "announce_alone",
+    "announce_people",
+    "mute_on_entry",
+    "agc",
+    "ends_with_host",
+)
+_WHOLE = {"capacity": (1, 100_000), "loudest": (1, 64)}
+_SECONDS = {"max_duration": 7 * 86400.0, "host_grace": 86400.0}
+_PIN = re.compile(r"[0-9]{4,16}")
+"""Four digits and three tries a call leave a guesser one chance in 3,333."""
+TITLE = 200
+"""Characters; it goes into every conference-info document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +56,12 @@ class RoomSettings:
     """Of the prompts, unless the caller chose another."""
     choose_language: bool = False
     """Ask each caller for the language first."""
-    host_pin: str = ""
+    host_pin: str = dataclasses.field(default="", repr=False)
     """PIN of hosts; empty: nobody becomes host by PIN."""
-    guest_pin: str = ""
+    guest_pin: str = dataclasses.field(default="", repr=False)
     """PIN of guests; empty: they need none."""
     lobby: LobbyPolicy = "off"
-    """``until-host``: guests wait until the first host comes; ``until-admitted``: until a host or operator admits them."""
+    """``until-host``: guests wait for the first host; ``until-admitted``: until a host or operator admits them."""
     capacity: int = 3000
     """Participants at most, the lobby's included."""
     max_duration: float = 0.0
@@ -57,8 +83,21 @@ class RoomSettings:
     host_grace: float = 0.0
     """Seconds in which a host may come back (a dropped call) before ``ends_with_host`` ends the conference."""
     keys: tuple[tuple[str, str], ...] = ()
-    """(digits, action) pairs that change the table of keys (:mod:`.key`): ``("*8", "lock")`` puts the lock on ``*8``;
+    """(digits, action) pairs that change the table of keys (:mod:`.key`): ``("*8", "lock")`` moves the lock to ``*8``;
     an empty action takes the key away."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def shown(self) -> str:
+        """What people read: the title, else the name."""
+        return self.title or self.name
+
+    @property
+    def table(self) -> KeyTable:
+        """The keys in force."""
+        return KeyTable.standard().changed(self.keys)
 
     @classmethod
     def read(cls, name: str, section: Mapping[str, Any]) -> RoomSettings:
@@ -67,4 +106,79 @@ class RoomSettings:
         Raises:
             ValueError: also for a key that nobody knows.
         """
-        raise NotImplementedError
+        return cls(name=name.lower(), **_read(name, {key: value for key, value in section.items() if key != "name"}))
+
+    def changed(self, changes: Mapping[str, Any]) -> RoomSettings:
+        """With some of them changed; the name can't be.
+
+        Raises:
+            ValueError: as for :meth:`read`.
+        """
+        if changes.get("name", self.name) != self.name:
+            raise ValueError(f"room {self.name}: a room's name does not change; make another room")
+        rest = {key: value for key, value in changes.items() if key != "name"}
+        return dataclasses.replace(self, **_read(self.name, rest))
+
+
+def _read(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    known = {field.name for field in dataclasses.fields(RoomSettings)} - {"name"}
+    unknown = sorted(str(key) for key in section if key not in known)
+    if unknown:
+        raise ValueError(f"room {name}: no setting is called {unknown[0]}; there are {', '.join(sorted(known))}")
+    values = dict(section)
+    if isinstance(keys := values.get("keys"), Mapping):
+        values["keys"] = tuple(keys.items())
+    elif isinstance(keys, list):
+        values["keys"] = tuple(tuple(pair) if isinstance(pair, list) else pair for pair in keys)
+    for key in _SECONDS:
+        if type(values.get(key)) is int:
+            values[key] = float(values[key])
+    return values
+
+
+def _check(settings: RoomSettings) -> None:
+    def wrong(key: str, how: str) -> ValueError:
+        value = "" if key.endswith("_pin") else f" {getattr(settings, key)!r}"
+        return ValueError(f"room {settings.name}: {key}{value}: {how}")
+
+    for key in ("name", "number", "title", "host_pin", "guest_pin"):
+        if not isinstance(getattr(settings, key), str):
+            raise wrong(key, "write text, in quotes")
+    if not _NAME.fullmatch(settings.name):
+        raise wrong("name", "write 1 to 64 of a-z 0-9 . _ + ~ -, beginning with a letter or digit")
+    if settings.number and not re.fullmatch(r"[0-9]{1,20}", settings.number):
+        raise wrong("number", "write 1 to 20 digits, or leave it out")
+    if len(settings.title) > TITLE or not (settings.title.isprintable()):
+        raise wrong("title", f"write one line of at most {TITLE} characters")
+    for key, choices in _CHOICES.items():
+        if getattr(settings, key) not in choices:
+            raise wrong(key, f"write one of {', '.join(choices)}")
+    for key in _SWITCHES:
+        if not isinstance(getattr(settings, key), bool):
+            raise wrong(key, "write true or false")
+    for key, (least, most) in _WHOLE.items():
+        value = getattr(settings, key)
+        if type(value) is not int or not least <= value <= most:
+            raise wrong(key, f"write a whole number from {least} to {most}")
+    for key, longest in _SECONDS.items():
+        value = getattr(settings, key)
+        if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value <= longest:
+            raise wrong(key, f"write seconds from 0 to {longest:.0f}")
+    _check_pins(settings, wrong)
+    if not isinstance(settings.keys, tuple):
+        raise wrong("keys", 'write a table, as in {"*8" = "lock"}')
+    try:
+        KeyTable.standard().changed(settings.keys)
+    except (TypeError, ValueError) as error:
+        raise wrong("keys", str(error)) from None
+
+
+def _check_pins(settings: RoomSettings, wrong: Any) -> None:
+    for key in ("host_pin", "guest_pin"):
+        pin = getattr(settings, key)
+        if pin and not _PIN.fullmatch(pin):
+            raise wrong(key, "write 4 to 16 digits, in quotes")
+    if settings.host_pin and settings.host_pin == settings.guest_pin:
+        raise wrong("guest_pin", "must differ from host_pin: the PIN tells hosts from guests")
+    if settings.lobby == "until-host" and not settings.host_pin:
+        raise wrong("lobby", "set host_pin too, or nobody could ever be the host that guests wait for")

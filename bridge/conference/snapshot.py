@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .participant import Participant
@@ -34,4 +34,13 @@ class RoomSnapshot:
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it: plain lists, numbers and strings; ``participants`` are objects with the fields of
         :class:`.participant.Participant` and ``muted``."""
-        raise NotImplementedError
+        shown = {name: getattr(self, name) for name in _ROOM}
+        shown["hands"] = list(self.hands)
+        shown["participants"] = [
+            {"muted": one.muted, **{name: getattr(one, name) for name in _PERSON}} for one in self.participants
+        ]
+        return shown
+
+
+_ROOM = tuple(field.name for field in fields(RoomSnapshot))
+_PERSON = tuple(field.name for field in fields(Participant))
