@@ -53,7 +53,7 @@ class Local:
     """IP address."""
     port: int
     rtcp_port: int = 0
-    """0: the next one."""
+    """0: the next one, which then needs no a=rtcp."""
 
     @property
     def connection(self) -> str:
@@ -217,7 +217,7 @@ class Negotiator:
         yield attribute("maxptime", max(ours.listed[0].codec.ptimes))
         if line.rtcp_mux:
             yield attribute("rtcp-mux")
-        elif local.rtcp_port:
+        elif local.rtcp_port not in (0, local.port + 1):
             yield attribute("rtcp", local.rtcp_port)
         if agreed.levels:
             yield attribute("extmap", f"{agreed.levels}/recvonly {LEVEL_URI}")
@@ -352,7 +352,7 @@ class Negotiator:
         first = entries[0].codec
         yield attribute("ptime", first.packet_time(self._capabilities.ptime, 60))
         yield attribute("maxptime", max(first.ptimes))
-        if local.rtcp_port:
+        if local.rtcp_port not in (0, local.port + 1):
             yield attribute("rtcp", local.rtcp_port)
         yield attribute("rtcp-mux")
         if level := self._level_to_offer():
