@@ -46,7 +46,8 @@ class _Dialled:
     targets: tuple[Flow, ...]
     from_uri: str
     from_display: str
-    secure: bool
+    secure: bool | None
+    """None: as settings wish; False: the callee refused keys."""
     headers: tuple[tuple[str, str], ...]
     early: bytes | None = None
     """The body of a reliable provisional response: the answer, if the 2xx has none."""
@@ -189,7 +190,6 @@ class Calls:
         from_user: str = "",
         from_display: str = "",
         headers: Sequence[tuple[str, str]] = (),
-        secure: bool | None = None,
     ) -> Leg:
         """Call ``uri``. ``from_user`` is put before our own address where no ``from_uri`` is given.
 
@@ -201,11 +201,9 @@ class Calls:
             raise ValueError(f"nowhere to send a call to {uri}")
         host = self._settings.contact(targets[0])[0]
         from_uri = from_uri or f"sip:{from_user}@{f'[{host}]' if ':' in host else host}"
-        if secure is None:
-            secure = self._capabilities.srtp != "off"
         leg = self._leg(0, worker, targets[0])
         leg.hearing = hearing
-        dialled = _Dialled(uri, tuple(targets), from_uri, from_display, secure, tuple(headers))
+        dialled = _Dialled(uri, tuple(targets), from_uri, from_display, None, tuple(headers))
         try:
             self._invite(leg, dialled, now)
         except ValueError:
@@ -312,7 +310,7 @@ class Calls:
 
     def _again(self, leg: Leg, dialled: _Dialled, now: float) -> bool:
         """Whoever refuses an offer of SRTP may take a plain one, where settings let it."""
-        if not dialled.secure or self._capabilities.srtp == "required":
+        if dialled.secure is False or self._capabilities.srtp != "offered":
             return False
         dialled.secure, dialled.early = False, None
         leg.negotiator.refused()

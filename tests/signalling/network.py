@@ -50,18 +50,30 @@ class Phone:
 
 
 class Network:
-    def __init__(self, seed: int = 1, loss: float = 0.0, repeat: float = 0.0, delay: float = 0.02) -> None:
+    """Streams are named by the listeners' addresses at both ends; ``chop`` cuts them into pieces at random and glues
+    pieces together."""
+
+    def __init__(
+        self, seed: int = 1, loss: float = 0.0, repeat: float = 0.0, delay: float = 0.02, chop: bool = False
+    ) -> None:
         self.now = 0.0
-        self.loss, self.repeat, self.delay = loss, repeat, delay
+        self.loss, self.repeat, self.delay, self.chop = loss, repeat, delay, chop
         self.rng = random.Random(seed)
         self.endpoints: dict[Place, Endpoint] = {}
         self.phones: dict[Place, Phone] = {}
         self.seen: dict[Endpoint, list[Event]] = defaultdict(list)
         self.log: list[tuple[float, bytes, Flow]] = []
+        self.closed: list[Flow] = []
+        """Connections that an endpoint wanted closed."""
         self.drop: Callable[[bytes, Flow], bool] = lambda data, flow: False
         """A test's own loss."""
+        self._reactions: dict[tuple[Endpoint, type], Callable[[Any], None]] = {}
         self._air: list[tuple[float, int, bytes, Flow]] = []
         self._sent = 0
+
+    @property
+    def all_endpoints(self) -> list[Endpoint]:
+        return list(dict.fromkeys(self.endpoints.values()))
 
     def endpoint(self, *addresses: tuple[str, int], transport: Transport = Transport.UDP, **kw: Any) -> Endpoint:
         settings = kw.pop("settings", EndpointSettings())
@@ -70,28 +82,58 @@ class Network:
             self.endpoints[(transport, address)] = endpoint
         return endpoint
 
-    def carry(self, data: bytes, flow: Flow) -> None:
-        self.log.append((self.now, data, flow))
-        if self.drop(data, flow) or (not flow.transport.reliable and self.rng.random() < self.loss):
-            return
-        copies = 2 if not flow.transport.reliable and self.rng.random() < self.repeat else 1
-        for _ in range(copies):
-            self._sent += 1
-            jitter = 0.0 if flow.transport.reliable else self.rng.random() * self.delay
-            heapq.heappush(self._air, (self.now + self.delay + jitter, self._sent, data, flow))
+    def when(self, endpoint: Endpoint, kind: type[E], react: Callable[[E], None]) -> None:
+        """Do so on every event of that kind from now on."""
+        self._reactions[endpoint, kind] = react
 
-    def _drain(self) -> None:
-        for endpoint in set(self.endpoints.values()):
-            for data, flow in endpoint.datagrams():
-                self.carry(data, flow)
-            self.seen[endpoint].extend(endpoint.events())
+    def carry(self, data: bytes, flow: Flow) -> None:
+        if not data:
+            self.closed.append(flow)
+            self.cut(flow)
+            return
+        self.log.append((self.now, data, flow))
+        reliable = flow.transport.reliable
+        if self.drop(data, flow) or (not reliable and self.rng.random() < self.loss):
+            return
+        copies = 2 if not reliable and self.rng.random() < self.repeat else 1
+        for _ in range(copies):
+            jitter = 0.0 if reliable else self.rng.random() * self.delay
+            self._fly(self.now + self.delay + jitter, data, flow)
+
+    def _fly(self, when: float, data: bytes, flow: Flow) -> None:
+        self._sent += 1
+        heapq.heappush(self._air, (when, self._sent, data, flow))
+
+    def cut(self, flow: Flow) -> None:
+        """A connection ends: both ends are told, what is under way is lost."""
+        back = Flow(flow.transport, flow.remote, flow.local)
+        self._air = [entry for entry in self._air if entry[3] not in (flow, back)]
+        heapq.heapify(self._air)
+        for end in (flow, back):
+            endpoint = self.endpoints.get((end.transport, end.local))
+            if endpoint is not None:
+                endpoint.closed(end, self.now)
+
+    def drain(self) -> None:
+        busy = True
+        while busy:
+            busy = False
+            for endpoint in self.all_endpoints:
+                for data, flow in endpoint.datagrams():
+                    busy = True
+                    self.carry(data, flow)
+                for event in endpoint.events():
+                    busy = True
+                    self.seen[endpoint].append(event)
+                    if react := self._reactions.get((endpoint, type(event))):
+                        react(event)
 
     def run(self, seconds: float = 1.0) -> None:
         """Let ``seconds`` pass."""
         end = self.now + seconds
-        self._drain()
+        self.drain()
         while True:
-            times = [when for e in set(self.endpoints.values()) if (when := e.deadline()) is not None]
+            times = [when for e in self.all_endpoints if (when := e.deadline()) is not None]
             if self._air:
                 times.append(self._air[0][0])
             if not times or min(times) > end:
@@ -99,7 +141,7 @@ class Network:
                 return
             self.now = max(self.now, min(times))
             self._step()
-            self._drain()
+            self.drain()
 
     def _step(self) -> None:
         while self._air and self._air[0][0] <= self.now:
@@ -107,13 +149,24 @@ class Network:
             there = (flow.transport, flow.remote)
             back = Flow(flow.transport, flow.remote, flow.local)
             if there in self.endpoints:
-                self.endpoints[there].receive(data, back, self.now)
+                for piece in self._pieces(data, flow):
+                    self.endpoints[there].receive(piece, back, self.now)
             elif there in self.phones:
                 self.phones[there].receive(data)
-        for endpoint in set(self.endpoints.values()):
+            elif flow.transport.reliable:
+                self.cut(flow)
+        for endpoint in self.all_endpoints:
             when = endpoint.deadline()
             if when is not None and when <= self.now:
                 endpoint.expire(self.now)
+
+    def _pieces(self, data: bytes, flow: Flow) -> list[bytes]:
+        if not (flow.transport.reliable and self.chop):
+            return [data]
+        while self._air and self._air[0][3] == flow and self.rng.random() < 0.5:
+            data += heapq.heappop(self._air)[2]
+        cuts = sorted(self.rng.randrange(len(data) + 1) for _ in range(self.rng.randrange(5)))
+        return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True) if a < b]
 
     def events(self, endpoint: Endpoint, kind: type[E]) -> list[E]:
         return [event for event in self.seen[endpoint] if isinstance(event, kind)]
@@ -126,3 +179,11 @@ class Network:
     def sent(self, start: str) -> int:
         """How many datagrams began so."""
         return sum(data.startswith(start.encode()) for _, data, _ in self.log)
+
+    def settle(self) -> None:
+        """Nothing is going on any more: whatever remains after the longest timers is a leak."""
+        self.run(400)
+        for endpoint in self.all_endpoints:
+            held = {name: count for name, count in endpoint.held().items() if count}
+            assert not held, held
+            assert endpoint.deadline() is None
