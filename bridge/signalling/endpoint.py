@@ -287,6 +287,20 @@ class Endpoint:
         """INVITE sessions held, those that are ending included."""
         return len(self._stack.calls)
 
+    def held(self) -> dict[str, int]:
+        """What is kept, by kind: for metrics, and for tests that nothing leaks."""
+        stack = self._stack
+        return {
+            "calls": len(stack.calls),
+            "dialogs": len(stack.dialogs),
+            "transactions": len(stack.layer),
+            "clients": len(stack.clients),
+            "invites": len(stack.invites),
+            "alarms": len(stack.alarms),
+            "referrals": len(self._referrals),
+            "subscriptions": len(self._subscriptions),
+        }
+
     def _arriving(self, call: int) -> Arrival | None:
         session = self._stack.calls.get(call)
         if session is None or session.state in OVER:

@@ -63,6 +63,9 @@ class Referrals:
         self.stack = stack
         self._held: dict[int, Referral] = {}
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     # Theirs
 
     def arrived(self, incoming: Incoming, now: float, session: Session | None = None, user: str = "") -> None:
