@@ -275,3 +275,31 @@ def strength(pcm: np.ndarray, hertz: float, rate: int) -> float:
     t = np.arange(len(pcm)) / rate
     window = np.hanning(len(pcm))
     return float(2 * abs((pcm * window) @ np.exp(-2j * np.pi * hertz * t)) / window.sum()) if len(pcm) else 0.0
+
+
+NOISE = np.random.default_rng(1)
+
+
+def noise(blocks: int, rate: int, level: int = 4000) -> np.ndarray:
+    return NOISE.integers(-level, level, (blocks, rate // 50)).astype(np.int16)
+
+
+def talk(bridge: Bridge, said: dict[int, np.ndarray]) -> None:
+    """Every phone (by its place) sends its blocks, one a beat."""
+    for n in range(len(next(iter(said.values())))):
+        for place, blocks in said.items():
+            bridge.phones[place].send(blocks[n])
+        bridge.step()
+
+
+def heard(phone: Phone) -> np.ndarray:
+    return phone.decode(phone.packets)
+
+
+def press(bridge: Bridge, phone: Phone, code: int, beats: int = 5) -> None:
+    start = phone.timestamp
+    for n in range(beats + 2):
+        end, duration = n >= beats - 1, min(n + 1, beats) * 160
+        phone.send_payload(bytes([code, 0x80 * end | 10, duration >> 8, duration & 255]), 101, timestamp=start)
+        phone.timestamp += 160
+        bridge.step()

@@ -4,29 +4,13 @@ from __future__ import annotations
 
 from itertools import combinations, pairwise
 
+import av
 import numpy as np
 import pytest
 
-from tests.worker.phones import CODECS, Bridge, Phone, sine, strength
-
-NOISE = np.random.default_rng(1)
-
-
-def noise(blocks: int, rate: int, level: int = 4000) -> np.ndarray:
-    return NOISE.integers(-level, level, (blocks, rate // 50)).astype(np.int16)
-
-
-def talk(bridge: Bridge, said: dict[int, np.ndarray]) -> None:
-    """Every phone (by its place) sends its blocks, one a beat."""
-    for n in range(len(next(iter(said.values())))):
-        for place, blocks in said.items():
-            bridge.phones[place].send(blocks[n])
-        bridge.step()
-
-
-def heard(phone: Phone) -> np.ndarray:
-    return phone.decode(phone.packets)
-
+from bridge.worker import protocol as say
+from bridge.worker.protocol import CodecSpec, DropRoom, DropStream, SetRoom, Silent, Trouble
+from tests.worker.phones import CODECS, NOISE, Bridge, heard, noise, sine, strength, talk
 
 # ---------------------------------------------------------------------------------------- N-1
 
@@ -151,3 +135,141 @@ def test_every_packet_time_is_taken_and_sent(bridge: Bridge, codec: str, ptime: 
     mine = heard(a)
     assert strength(mine[-a.rate :], 900, a.rate) > 6500
     assert strength(mine[-a.rate :], 500, a.rate) < 60
+
+
+def test_a_listener_of_60_ms_packets_who_begins_to_talk_misses_nothing(bridge: Bridge) -> None:
+    talker, other = bridge.phone("L16"), bridge.phone("L16", join={"ptime": 60})
+    said = noise(60, 16000)
+    for n in range(60):
+        talker.send(said[n])
+        if 20 <= n < 40 and n != 25:  # talks, pauses within, and stops
+            other.send(np.zeros(320))
+        bridge.step()
+    assert {len(p.payload) for p in other.packets} == {1920}
+    stamps = [p.timestamp for p in other.packets]
+    assert {b - a for a, b in pairwise(stamps)} == {960}
+    assert len(other.packets) == 20
+    pcm = heard(other)
+    start = int(np.flatnonzero(pcm == said[1, 0])[0])  # packets of 60 ms begin at every third beat
+    assert start <= 640 + 320
+    assert np.array_equal(pcm[start:], said[1:].reshape(-1)[: len(pcm) - start])
+
+
+def test_opus_in_stereo_is_heard(bridge: Bridge) -> None:
+    bridge.phone("OPUS")
+    listener = bridge.phone("L16")
+    left = av_opus(np.stack([sine(500, 48000, 60).reshape(-1), sine(800, 48000, 60).reshape(-1)]))
+    for payload in left:
+        bridge.phones[0].send_payload(payload, ticks=960)
+        bridge.step()
+    pcm = heard(listener)[-12000:]
+    assert 3000 < strength(pcm, 500, 16000) < 5000
+    assert 3000 < strength(pcm, 800, 16000) < 5000
+
+
+def av_opus(pcm: np.ndarray) -> list[bytes]:
+    """Stereo Opus packets of 20 ms by libavcodec's wrapper."""
+    context = av.CodecContext.create("libopus", "w")
+    context.layout, context.sample_rate, context.format = "stereo", 48000, "s16"
+    context.bit_rate = 96000
+    frame = av.AudioFrame.from_ndarray(
+        np.ascontiguousarray(pcm.T).reshape(1, -1).astype(np.int16), format="s16", layout="stereo"
+    )
+    frame.sample_rate = 48000
+    return [bytes(packet) for packet in (*context.encode(frame), *context.encode(None))]
+
+
+def test_the_codec_may_change_in_mid_call_both_ways(bridge: Bridge) -> None:
+    a, b = bridge.phone("PCMU"), bridge.phone("L16")
+    both = (CODECS["PCMU"], CODECS["G722"], CODECS["OPUS"])
+    bridge.obey(a.spec(1, receive=both))
+    for codec in ("PCMU", "OPUS", "G722", "PCMU"):
+        a.codec, a._encoder, a._decoder = codec, None, None
+        bridge.obey(a.spec(1, receive=both))
+        a.packets.clear()
+        b.packets.clear()
+        talk(bridge, {0: sine(600, a.rate, 40), 1: sine(1100, 16000, 40)})
+        assert strength(heard(b)[-8000:], 600, 16000) > 6500, codec
+        assert strength(heard(a)[-a.rate // 2 :], 1100, a.rate) > 6500, codec
+        stamps = [p.timestamp for p in a.packets]
+        assert len({(y - x) & 0xFFFFFFFF for x, y in pairwise(stamps)}) == 1
+
+
+# --------------------------------------------------------------------------- rooms come and go
+
+
+def test_a_dropped_rooms_people_hear_nothing_and_a_new_room_is_clean(bridge: Bridge) -> None:
+    a, b = bridge.phone("L16"), bridge.phone("L16")
+    said = {0: noise(5, 16000), 1: noise(5, 16000)}
+    talk(bridge, said)
+    bridge.obey(DropRoom(1))
+    b.packets.clear()
+    talk(bridge, said)
+    assert not heard(b).any()
+    bridge.obey(SetRoom(9), a.spec(9), b.spec(9))
+    b.packets.clear()
+    talk(bridge, said)
+    assert np.array_equal(heard(b).reshape(5, -1)[1:], said[0][1:])
+
+
+def test_people_move_to_another_room_without_dialling_again(bridge: Bridge) -> None:
+    a, b, c = bridge.phone("L16"), bridge.phone("L16"), bridge.phone("L16", room=2)
+    said = np.stack([noise(8, 16000) for _ in range(3)])
+    talk(bridge, dict(enumerate(said[:, :4])))
+    bridge.obey(a.spec(2))
+    talk(bridge, dict(enumerate(said[:, 4:])))
+    assert np.array_equal(heard(a).reshape(8, -1)[5:], said[2, 5:])
+    assert np.array_equal(heard(c).reshape(8, -1)[5:], said[0, 5:])
+    assert not heard(b).reshape(8, -1)[4:].any()
+
+
+def test_silence_is_told_every_five_seconds(bridge: Bridge) -> None:
+    bridge.phone("PCMU")
+    bridge.phone("PCMU")
+    for _ in range(600):
+        bridge.phones[0].send(np.zeros(160))
+        bridge.step()
+    silent = bridge.of(Silent)
+    assert [event.stream for event in silent] == [2, 2]
+    assert 5 <= silent[0].seconds < 6.1
+
+
+def test_a_full_worker_says_so() -> None:
+    bridge = Bridge(capacity=2)
+    try:
+        for _ in range(3):
+            bridge.phone("PCMU")
+        assert [t.stream for t in bridge.of(Trouble)] == [3]
+        bridge.obey(DropStream(1), bridge.phones[2].spec(1))
+        assert len(bridge.of(Trouble)) == 1
+    finally:
+        bridge.close()
+
+
+def test_a_command_for_nothing_known_is_trouble_and_hurts_nobody(bridge: Bridge) -> None:
+    a = bridge.phone("L16")
+    bridge.phone("L16")
+    bridge.obey(
+        a.spec(77),
+        a.spec(1, port=1),
+        a.spec(1, receive=(CodecSpec("GSM", 3, 8000),)),
+        say.Capture(1, 99),
+        say.Say(1, ("tone:beep",), stream=99),
+        DropStream(99),
+        DropRoom(99),
+        say.Hush(stream=99),
+    )
+    assert len(bridge.of(Trouble)) == 5
+    said = {0: noise(4, 16000), 1: noise(4, 16000)}
+    talk(bridge, said)
+    assert np.array_equal(heard(a).reshape(4, -1)[1:], said[1][1:])
+
+
+def test_the_speaker_is_named_within_300_ms(bridge: Bridge) -> None:
+    for _ in range(3):
+        bridge.phone("PCMU")
+    quiet = NOISE.normal(0, 20, (100, 160)).astype(np.int16)
+    talk(bridge, {0: quiet, 1: quiet, 2: quiet})
+    before = len(bridge.of(say.Speaking))
+    talk(bridge, {0: quiet[:15], 1: sine(300, 8000, 15) + quiet[:15], 2: quiet[:15]})
+    assert [e.stream for e in bridge.of(say.Speaking)[before:]] == [2]
