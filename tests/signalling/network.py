@@ -114,7 +114,7 @@ class Network:
             if endpoint is not None:
                 endpoint.closed(end, self.now)
 
-    def drain(self) -> None:
+    def _drain(self) -> None:
         busy = True
         while busy:
             busy = False
@@ -131,7 +131,7 @@ class Network:
     def run(self, seconds: float = 1.0) -> None:
         """Let ``seconds`` pass."""
         end = self.now + seconds
-        self.drain()
+        self._drain()
         while True:
             times = [when for e in self.all_endpoints if (when := e.deadline()) is not None]
             if self._air:
@@ -141,7 +141,7 @@ class Network:
                 return
             self.now = max(self.now, min(times))
             self._step()
-            self.drain()
+            self._drain()
 
     def _step(self) -> None:
         while self._air and self._air[0][0] <= self.now:
