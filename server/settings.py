@@ -6,10 +6,14 @@ Each section is frozen and stands beside its documentation: ``docs/configuration
 
 from __future__ import annotations
 
+import difflib
+import ipaddress
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -61,11 +65,20 @@ class Sip(Section):
     tls_verify: bool = Field(default=True, description="check the certificate of whom we call by TLS")
     realm: str = Field(default="visiopont", description="digest realm")
     require_authentication: bool = Field(default=False, description="callers must be one of `accounts`")
-    accounts: tuple[Account, ...] = Field(default=(), description="who may register")
-    providers: tuple[Provider, ...] = Field(default=(), description="where we register")
+    accounts: tuple[Account, ...] = Field(default=(), description="who may register (`[[sip.accounts]]`)")
+    providers: tuple[Provider, ...] = Field(default=(), description="where we register (`[[sip.providers]]`)")
     max_calls: int = Field(default=4000, ge=1, description="calls at once; the next one gets 503 with Retry-After")
     calls_per_second: int = Field(default=200, ge=1, description="new calls a second; likewise")
     session_expires: int = Field(default=1800, ge=90, description="session timer in seconds (RFC 4028)")
+
+    @field_validator("accounts")
+    @classmethod
+    def _distinct(cls, value: tuple[Account, ...]) -> tuple[Account, ...]:
+        users = [account.user for account in value]
+        twice = sorted({user for user in users if users.count(user) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: there twice")
+        return value
 
     @field_validator("listen")
     @classmethod
@@ -78,7 +91,10 @@ class Sip(Section):
 class Media(Section):
     """Sound."""
 
-    host: str = Field(default="", description="address of the media sockets; empty: that of the first SIP listener")
+    host: str = Field(
+        default="",
+        description="address of the media sockets; empty: that of the SIP listeners if they share one, else all",
+    )
     ports: str = Field(default="16000-16255", description="UDP port range; each pair serves many callers")
     workers: int = Field(default=1, ge=1, le=256, description="media processes, one a core")
     streams: int = Field(default=4096, ge=16, le=16384, description="streams that one worker holds")
@@ -107,23 +123,53 @@ class Rooms(Section):
     ad_hoc: bool = Field(default=True, description="dialling a name that is no room opens one")
     language: Literal["fr-CA", "en-CA"] = Field(default="fr-CA", description="language of the prompts")
     prompts: tuple[str, ...] = Field(
-        default=(), description="directories with better recordings, looked through before the built-in ones"
+        default=(),
+        description="directories with better recordings, looked through before the built-in ones; Debian's "
+        "asterisk-core-sounds-fr and -en are such: `/usr/share/asterisk/sounds`",
+    )
+    refer: Literal["nobody", "hosts", "participants"] = Field(
+        default="hosts", description="who may have us call somebody into a room by REFER: it may cost money"
     )
     capacity: int = Field(default=3000, ge=2, description="participants in a room that does not say")
     limit: int = Field(default=2000, ge=1, description="rooms at once")
-    entry: str = Field(default="accueil", description="user part that asks for a room number; empty: none")
+    entries: dict[str, Literal["", "fr-CA", "en-CA"]] = Field(
+        default={"accueil": "fr-CA", "reception": "en-CA", "conference": ""},
+        description="user parts that ask for a room number, and the language they speak; empty: the caller chooses",
+    )
 
 
 class Http(Section):
     """HTTP API and metrics."""
 
     listen: str = Field(default="127.0.0.1:8080", description="address and port; empty: no HTTP")
+    expose: bool = Field(
+        default=False,
+        description="allow `listen` to be more than this machine. There is no authentication yet: whoever reaches it "
+        "governs every room",
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        if value:
+            parse_address(value)
+        return value
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Http:
+        if self.listen and not self.expose and not is_loopback(parse_address(self.listen)[0]):
+            raise ValueError(
+                f"{self.listen} can be reached from other machines, and the API has no authentication yet: use "
+                "127.0.0.1, or set [http] expose = true if something in front of it guards it"
+            )
+        return self
 
 
 class Storage(Section):
     """What is kept."""
 
     data: Path = Field(default=Path("data"), description="directory for the database and recorded names")
+    url: str = Field(default="", description="SQLAlchemy URL of the database; empty: SQLite in `data`", repr=False)
 
 
 class Log(Section):
@@ -131,6 +177,27 @@ class Log(Section):
 
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least that is logged")
     json_lines: bool = Field(default=False, description="one JSON object a line")
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """``127.0.0.1:8080`` or ``[::1]:8080`` as host and port; port 0 asks for any.
+
+    Raises:
+        ValueError: says how to write it.
+    """
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r}: write an address and a port, as in 127.0.0.1:8080 or [::1]:8080")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Reaches nobody but this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def parse_ports(text: str) -> range:
@@ -146,7 +213,7 @@ def parse_ports(text: str) -> range:
 
 
 class Settings(BaseSettings):
-    """Everything. In the environment ``VISIOPONT_SIP__ADDRESS`` is ``[sip] address``."""
+    """Everything; :func:`load` finds it. In the environment ``VISIOPONT_SIP__ADDRESS`` is ``[sip] address``."""
 
     model_config = SettingsConfigDict(env_prefix="VISIOPONT_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
@@ -169,10 +236,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_file)
-
-
-_file: Path | None = None
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
 def load(file: Path | None, flags: dict[str, Any]) -> Settings:
@@ -186,11 +250,46 @@ def load(file: Path | None, flags: dict[str, Any]) -> Settings:
         pydantic.ValidationError: with every fault, not only the first.
         FileNotFoundError: ``file`` was named and is not there.
     """
-    global _file
     if file is not None and not file.is_file():
         raise FileNotFoundError(f"{file}: there is no such settings file")
-    _file = file or Path("visiopont.toml")
-    return Settings(**flags)
+    found = file or Path("visiopont.toml")
+
+    class Sources(Settings):
+        model_config = SettingsConfigDict(toml_file=found)
+
+    try:
+        return Sources(**flags)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{found}: {error}") from None
+
+
+def faults(error: ValidationError) -> Iterator[str]:
+    """Every fault as a line that names the key and says what to write."""
+    for fault in error.errors():
+        path = [str(part) for part in fault["loc"]]
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(path[-1], _keys(path[:-1]), 1)
+            message = f"there is no such key{f'; did you mean {near[0]!r}?' if near else ''}"
+        yield f"{_dotted(path)}: {message}"
+
+
+def _dotted(path: list[str]) -> str:
+    """``[sip] listen``, as one finds it in the file."""
+    return f"[{path[0]}] {'.'.join(path[1:])}".strip() if path else "settings"
+
+
+def _keys(path: list[str]) -> list[str]:
+    """The keys that a section has."""
+    model: Any = Settings
+    for part in path:
+        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        if field is not None:
+            model = field.annotation
+        for inner in getattr(model, "__args__", ()):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
 def markdown() -> str:

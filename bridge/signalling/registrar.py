@@ -293,8 +293,8 @@ class Registrar:
         """What the time of day is: ``wall`` seconds since 1970. Call it now and then, for clocks are set."""
         self._epoch = wall - now
 
-    def dump(self, now: float, wall: float) -> list[StoredBinding]:
-        """All bindings, to be persisted."""
+    def dump(self, now: float, wall: float, aor: str | None = None) -> list[StoredBinding]:
+        """All bindings, or those of one address-of-record, to be persisted."""
         self.keep_time(now, wall)
         return [
             StoredBinding(
@@ -310,7 +310,7 @@ class Registrar:
                 b.flow.remote,
                 b.user_agent,
             )
-            for bindings in self._users.values()
+            for bindings in (self._users.values() if aor is None else [self._users.get(aor, [])])
             for b in bindings
             if b.expires > now
         ]

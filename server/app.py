@@ -1,0 +1,257 @@
+"""The composition root: makes the parts of a bridge from its settings, joins, runs and ends them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import random
+import secrets
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from bridge.conference.demo import talkers
+from bridge.conference.focus import Focus, WorkerPorts
+from bridge.io import Driver, Listener
+from bridge.resolve import Resolver, flows
+from bridge.signalling.endpoint import Endpoint
+from bridge.signalling.event import Event
+from bridge.signalling.flow import Flow, Transport
+from bridge.signalling.registrar import Registrar
+from bridge.worker.client import Spare, Worker
+from bridge.worker.protocol import Begin, Ready
+
+from . import derived, guide, log, storage, tls
+from .api import application
+from .control import Control
+from .feed import Feed
+from .http import Http
+from .journal import Journal
+from .metrics import Metrics
+from .providers import Providers
+from .reach import Reach
+from .registry import Registry
+from .route import Routes, main_address
+from .settings import Settings, parse_address
+
+logger = structlog.get_logger("visiopont")
+
+DRAIN = 10.0
+"""Seconds for everybody to be told and hung up: Timer F is 32 s (RFC 3261 §17.1.2.2), but who has not answered a BYE in
+five is gone, and service managers wait for us (Docker 10 s before SIGKILL, systemd 90 s)."""
+DEMO = "demo"
+VERSION = version("visiopont")
+Contacts = dict[tuple[Transport, tuple[str, int]], tuple[str, int]]
+
+
+async def run(settings: Settings, *, demo: bool) -> int:
+    """Run a bridge until SIGTERM or SIGINT; the exit status. A second signal ends it at once.
+
+    Raises:
+        OSError: an address, a port or a file can't be had.
+        ValueError: settings that don't go together.
+    """
+    log.set_up(settings.log)
+    asyncio.get_running_loop().set_exception_handler(_unexpected)
+    stop = _on_signals()
+    async with AsyncExitStack() as parts:
+        bridge = await Assembly(settings, parts, demo=demo).start()
+        await stop.wait()
+        logger.info("stopping: no new calls, BYE to everyone", calls=bridge.focus.calls)
+        bridge.drain()
+        await _empty(bridge)
+    logger.info("stopped")
+    return 0
+
+
+def _on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+
+    def told(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)  # workers end when our side of their sockets closes
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told, number)
+    return stop
+
+
+def _unexpected(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """What asyncio could not give to anybody else."""
+    error = context.get("exception")
+    logger.error("a bug; the bridge goes on", what=context.get("message"), exc_info=error)
+
+
+async def _empty(bridge: Control) -> None:
+    """Until every call has ended, or time is up."""
+    until = time.monotonic() + DRAIN
+    while bridge.focus.calls and time.monotonic() < until:  # noqa: ASYNC110 the focus is no asyncio thing
+        await asyncio.sleep(0.05)
+    if bridge.focus.calls:
+        logger.warning("some calls did not end", calls=bridge.focus.calls)
+
+
+class Assembly:
+    """Puts one bridge together; ``parts`` takes it apart again in the reverse order, also after half a start."""
+
+    def __init__(self, settings: Settings, parts: AsyncExitStack, *, demo: bool) -> None:
+        self._settings, self._parts, self._demo = settings, parts, demo
+        self._contacts: Contacts = {}
+        self._routes = Routes(settings.sip.address)
+        self._listeners: list[Listener] = []
+        self._resolver = Resolver()
+
+    async def start(self) -> Control:
+        settings = self._settings
+        known = derived.rooms(settings)
+        control = Control(Journal(), Metrics(), Feed(), version=VERSION, max_rooms=settings.rooms.limit)
+        self._parts.push_async_callback(control.close)
+        kept = self._storage()
+        ports = await self._workers(control)
+        registrar = Registrar(derived.registrar(settings))
+        endpoint_settings = derived.endpoint(settings, self._contacts, self._routes, VERSION)
+        accounts = {account.user: account.password for account in settings.sip.accounts}
+        endpoint = Endpoint(
+            endpoint_settings,
+            random.SystemRandom(),  # tags and branches must not be guessed, nonces neither
+            passwords=accounts.get,
+            registrar=registrar if accounts else None,
+            now=time.monotonic(),
+        )
+        focus = Focus(
+            derived.focus(settings),
+            endpoint,
+            endpoint_settings,
+            ports,
+            rng=random.SystemRandom(),
+            random_bytes=secrets.token_bytes,
+        )
+        driver: Driver[Event] = Driver(
+            endpoint,
+            control.deliver,
+            server_tls=tls.server_context(settings.sip),
+            client_tls=tls.client_context(settings.sip),
+        )
+        self._parts.push_async_callback(driver.close)
+        registry = Registry(registrar, kept)
+        registry.recover(time.monotonic())
+        workers = {number: each.worker for number, each in ports.items() if isinstance(each.worker, Worker)}
+        control.join(focus, driver, workers, Reach(registry, self._lookup), registry)
+        for room in known:
+            focus.add_room(room)
+        if self._demo:
+            self._simulate(control)
+        await self._listen(driver)
+        self._providers(control, endpoint)
+        http = self._http(control)
+        self._watch(control)
+        gc.collect()
+        gc.freeze()
+        self._guide(http)
+        return control
+
+    # Parts
+
+    def _storage(self) -> storage.Storage:
+        data = self._settings.storage.data
+        data.mkdir(parents=True, exist_ok=True)
+        url = storage.address(self._settings.storage.url, data)
+        try:
+            kept = storage.Storage(url)
+        except (SQLAlchemyError, storage.WrongVersion) as error:
+            raise OSError(f"the database can't be opened: {error}") from None
+        kept.start()
+        self._parts.push_async_callback(kept.close)
+        return kept
+
+    async def _workers(self, control: Control) -> dict[int, WorkerPorts]:
+        media = self._settings.media
+        spare = Spare()
+        self._parts.callback(spare.close)
+        workers: dict[int, Worker] = {}
+        host = derived.media_host(self._settings)
+        for number, ports in enumerate(derived.shares(media.ports, media.workers)):
+            begin = Begin(host=host, ports=ports, capacity=media.streams)
+            workers[number] = Worker(number, begin, control.heard, spare)
+            self._parts.push_async_callback(workers[number].stop)
+        ready = await asyncio.gather(*(worker.start() for worker in workers.values()))
+        for number, told in enumerate(ready):
+            self._missing(number, told)
+        return {number: WorkerPorts(workers[number], told.ports) for number, told in enumerate(ready)}
+
+    def _missing(self, number: int, ready: Ready) -> None:
+        wanted = derived.shares(self._settings.media.ports, self._settings.media.workers)[number]
+        if len(ready.ports) < len(wanted):
+            logger.warning(
+                "some media ports are taken; the others serve",
+                worker=number,
+                wanted=len(wanted),
+                bound=len(ready.ports),
+            )
+
+    async def _listen(self, driver: Driver[Event]) -> None:
+        for text in self._settings.sip.listen:
+            wanted = Listener.parse(text)
+            try:
+                bound = await driver.listen(wanted)
+            except OSError as error:
+                raise OSError(f"can't listen on {text}: {error.strerror or error}") from None
+            local = (bound.host, bound.port)
+            self._contacts[bound.transport, local] = derived.contact(bound, self._settings.sip.address)
+            self._listeners.append(bound)
+
+    def _http(self, control: Control) -> str:
+        """The address that it got; empty: no HTTP."""
+        if not self._settings.http.listen:
+            return ""
+        host, port = parse_address(self._settings.http.listen)
+        http = Http(application(control, VERSION), host, port)
+        try:
+            host, port = http.open()
+        except OSError as error:
+            raise OSError(f"can't listen on http {self._settings.http.listen}: {error.strerror or error}") from None
+        self._parts.push_async_callback(http.stop)
+        self._parts.callback(control.feed.close)
+        control.counters.observe(control.figures)
+        http.start()
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def _lookup(self, uri: str) -> Sequence[Flow]:
+        """Raises :class:`bridge.resolve.Unresolved`."""
+        transports = dict.fromkeys(listener.transport for listener in self._listeners)
+        return flows(await self._resolver.targets(uri, transports), self._listeners)
+
+    def _providers(self, control: Control, endpoint: Endpoint) -> None:
+        providers = Providers(self._settings.sip.providers, control, endpoint, self._lookup)
+        control.on_drain(providers.leave)
+        self._parts.push_async_callback(providers.close)
+        providers.start()
+
+    def _simulate(self, control: Control) -> None:
+        """The demo's room and its talkers."""
+        voices = [(talker.name, talker.clips) for talker in talkers()]
+        control.run(lambda now: control.focus.simulate(DEMO, voices, now))
+
+    def _watch(self, control: Control) -> None:
+        task = asyncio.get_running_loop().create_task(control.watch())
+
+        async def end() -> None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        self._parts.push_async_callback(end)
+
+    def _guide(self, http: str) -> None:
+        rooms = list(self._settings.room)
+        room = DEMO if self._demo else rooms[0] if rooms else "test"
+        print(guide.text(VERSION, self._listeners, main_address, room, http, demo=self._demo), flush=True)

@@ -1,0 +1,134 @@
+"""What the settings mean to each part of the bridge."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+
+from bridge.conference import speech
+from bridge.conference.focus import FocusSettings
+from bridge.conference.phrase import Spoken
+from bridge.conference.settings import RoomSettings
+from bridge.io import Listener
+from bridge.signalling.endpoint_settings import EndpointSettings
+from bridge.signalling.flow import Transport
+from bridge.signalling.offer import Capabilities
+from bridge.signalling.registrar import RegistrarSettings
+
+from .route import own_addresses, same_family
+from .settings import Settings, parse_ports
+
+EVERYWHERE = ("0.0.0.0", "::")
+Contacts = Mapping[tuple[Transport, tuple[str, int]], tuple[str, int]]
+
+
+def rooms(settings: Settings) -> list[RoomSettings]:
+    """The ``[room.NAME]`` sections.
+
+    Raises:
+        ValueError: names the room and the key.
+    """
+    found = []
+    for name, section in settings.room.items():
+        try:
+            found.append(RoomSettings.read(name, defaults(settings) | section))
+        except ValueError as error:
+            raise ValueError(f"[room.{name}] {error}") from None
+    return found
+
+
+def defaults(settings: Settings) -> dict[str, object]:
+    """What a room is like that says nothing else."""
+    return {
+        "language": settings.rooms.language,
+        "capacity": settings.rooms.capacity,
+        "loudest": settings.media.loudest,
+        "agc": settings.media.agc,
+    }
+
+
+def focus(settings: Settings) -> FocusSettings:
+    """Raises ValueError for codecs that nobody knows."""
+    prompts = settings.rooms.prompts
+
+    @functools.lru_cache(maxsize=512)
+    def clips(spoken: Spoken, language: str) -> tuple[str, ...]:
+        return speech.clips(spoken, language, prompts)
+
+    return FocusSettings(
+        capabilities=Capabilities.of(settings.media.codecs, settings.media.srtp),
+        clips=clips,
+        template=RoomSettings.read("template", defaults(settings)),
+        ad_hoc=settings.rooms.ad_hoc,
+        entries={user.lower(): language for user, language in settings.rooms.entries.items()},
+        max_rooms=settings.rooms.limit,
+        streams=settings.media.streams,
+        silence_timeout=settings.media.silence_timeout,
+        refer=settings.rooms.refer,
+        # Behind a NAT its address is the one to tell, wherever the sockets are.
+        media_host="" if settings.sip.address or settings.media.host in EVERYWHERE else settings.media.host,
+    )
+
+
+def endpoint(settings: Settings, contacts: Contacts, route: Callable[[str], str], version: str) -> EndpointSettings:
+    """``contacts`` may be filled later: the listeners' ports are known when they are open."""
+    return EndpointSettings(
+        contacts=contacts,
+        route=route,
+        domains=domains(settings),
+        user_agent=f"Visiopont/{version}",
+        realm=settings.sip.realm,
+        authenticate_calls=settings.sip.require_authentication,
+        max_calls=settings.sip.max_calls,
+        max_calls_per_second=float(settings.sip.calls_per_second),
+        call_burst=2 * settings.sip.calls_per_second,
+        session_expires=settings.sip.session_expires,
+    )
+
+
+def domains(settings: Settings) -> frozenset[str]:
+    """Hosts that mean us, lower case. Without ``[sip] domains`` whatever reaches us is for us."""
+    if not settings.sip.domains:
+        return frozenset()
+    named = {name.lower() for name in (*settings.sip.domains, settings.sip.address) if name}
+    listening = {Listener.parse(text).host for text in settings.sip.listen} - set(EVERYWHERE)
+    return frozenset(named | listening | own_addresses())
+
+
+def registrar(settings: Settings) -> RegistrarSettings:
+    named = [*settings.sip.domains, settings.sip.address, "localhost"]
+    return RegistrarSettings(domain=next(filter(None, named)), domains=domains(settings))
+
+
+def contact(listener: Listener, address: str) -> tuple[str, int]:
+    """What peers are told of a listener: ``[sip] address``, if it is of the listener's kind."""
+    if address and same_family(address, listener.host):
+        return address, listener.port
+    return listener.host, listener.port
+
+
+def media_host(settings: Settings) -> str:
+    """Where the media sockets are; empty: on every address."""
+    if settings.media.host:
+        return settings.media.host if settings.media.host not in EVERYWHERE else ""
+    hosts = {Listener.parse(text).host for text in settings.sip.listen}
+    return hosts.pop() if len(hosts) == 1 and not hosts & set(EVERYWHERE) else ""
+
+
+def shares(ports: str, workers: int) -> Sequence[tuple[int, ...]]:
+    """The even ports of the range (each with its odd neighbour, for RTCP), shared out among the workers.
+
+    Raises:
+        ValueError: there are not enough for all.
+
+    >>> shares("16000-16007", 2)
+    ((16000, 16002), (16004, 16006))
+    """
+    whole = parse_ports(ports)
+    even = [port for port in whole if port % 2 == 0 and port + 1 in whole]
+    if len(even) < workers:
+        raise ValueError(f"[media] ports: {ports} has {len(even)} pairs of ports for {workers} workers")
+    each, more = divmod(len(even), workers)
+    cuts = [n * each + min(n, more) for n in range(workers + 1)]
+    return tuple(tuple(even[start:end]) for start, end in itertools.pairwise(cuts))
