@@ -110,7 +110,8 @@ class Network:
         self._air = [entry for entry in self._air if entry[3] not in (flow, back)]
         heapq.heapify(self._air)
         for end in (flow, back):
-            endpoint = self.endpoints.get((end.transport, end.local))
+            # Whoever has no TCP listener may open connections all the same.
+            endpoint = self.endpoints.get((end.transport, end.local)) or self.endpoints.get((Transport.UDP, end.local))
             if endpoint is not None:
                 endpoint.closed(end, self.now)
 
