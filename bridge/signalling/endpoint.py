@@ -24,6 +24,7 @@ from .message import Request, Uri
 from .reception import Reception
 from .refer import Referrals
 from .registrar import Registrar
+from .registration import Registrations
 from .session import Session
 from .session_table import OVER, Cause, State, WrongState
 from .stack import Incoming, Stack
@@ -52,13 +53,15 @@ class Endpoint:
         registrar: Registrar | None = None,
         now: float = 0.0,
     ) -> None:
-        """``passwords`` looks up a user's password when ``settings`` or a registrar want proof."""
+        """``passwords`` looks up a user's password when ``settings`` or a registrar want proof. ``rng`` makes the tags
+        and the secret of the nonces too: ``random.SystemRandom()``, but for tests."""
         throttle = Throttle(settings.rejections_per_minute)
         layer = TransactionLayer(rng, contact=settings.contact, silent=throttle.silent)
         self._stack = Stack(settings, rng, layer, throttle)
         self._referrals = Referrals(self._stack)
         self._subscriptions = Subscriptions(self._stack)
-        identity = Identity(self._stack, passwords)
+        self._registrations = Registrations(self._stack)
+        identity = Identity(self._stack, passwords, self._registrations.trusted)
         self._registrar = registrar
         self._reception = Reception(self._stack, self._referrals, self._subscriptions, identity, registrar, now)
 
@@ -76,6 +79,7 @@ class Endpoint:
         self._stack.layer.closed(flow, now)
         if self._registrar is not None:
             self._stack.outbox.extend(self._registrar.closed(flow))
+        self._registrations.closed(flow, now)
         self._work(now)
 
     def expire(self, now: float) -> None:
@@ -257,6 +261,23 @@ class Endpoint:
         self._subscriptions.end(subscription, now, reason)
         self._work(now)
 
+    # Providers
+
+    def register(
+        self, registrar_uri: str, targets: Sequence[Flow], user: str, password: str, expires: int, now: float
+    ) -> int:
+        """Register ``user`` at ``registrar_uri`` (``sip:provider.example``) by the first of ``targets`` that answers,
+        and stay registered. RegistrationChanged tells how it goes; calls to the Contact come as IncomingCall. Raises
+        ValueError for a URI that is none, without a user, or without targets."""
+        number = self._registrations.register(registrar_uri, targets, user, password, expires, now)
+        self._work(now)
+        return number
+
+    def unregister(self, registration: int, now: float) -> None:
+        """Take it back. A last RegistrationChanged follows, at once or when the provider answered."""
+        self._registrations.unregister(registration, now)
+        self._work(now)
+
     # The whole
 
     def options(self, uri: str, flow: Flow, from_uri: str, now: float) -> None:
@@ -298,6 +319,7 @@ class Endpoint:
             "invites": len(stack.invites),
             "alarms": len(stack.alarms),
             "referrals": len(self._referrals),
+            "registrations": len(self._registrations),
             "subscriptions": len(self._subscriptions),
         }
 

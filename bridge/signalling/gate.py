@@ -38,7 +38,8 @@ def _ours(stack: Stack, request: Request) -> bool:
     domains = stack.settings.domains
     if not domains or request.uri.scheme == "tel" or request.to.tag:
         return True
-    return request.uri.host.lower() in domains
+    host = request.uri.host.lower()
+    return host in domains or host.strip("[]") in stack.hosts
 
 
 def _readable(request: Request) -> bool:

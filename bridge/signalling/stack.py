@@ -89,6 +89,8 @@ class Stack:
     invites: dict[ServerTransaction, InviteUser] = field(default_factory=dict)
     calls: dict[int, Session] = field(default_factory=dict)
     closed_flows: OrderedDict[Connection, None] = field(default_factory=OrderedDict)
+    hosts: set[str] = field(default_factory=set)
+    """Those of our Contacts: what is sent to them is for us."""
     _last_number: int = 0
 
     def number(self) -> int:
@@ -124,6 +126,7 @@ class Stack:
     def contact(self, flow: Flow, user: str = "", focus: bool = True) -> str:
         """Our Contact on ``flow``; ``isfocus`` says that we are a conference (RFC 4579 §5.1)."""
         host, port = self.settings.contact(flow)
+        self.hosts.add(host.lower())
         if ":" in host:
             host = f"[{host}]"
         transport = "" if flow.transport is Transport.UDP else f";transport={flow.transport.lower()}"
