@@ -34,6 +34,7 @@ class Bridge(Protocol):
 
     @property
     def ready(self) -> bool: ...
+    def about(self) -> dict[str, Any]: ...
     def status(self) -> bytes:
         """Everything as one JSON object; see :mod:`.status`."""
 
@@ -121,6 +122,11 @@ def _watching(bridge: Bridge) -> APIRouter:
     async def status() -> Response:
         """Workers, calls, rooms and participants, with their media's figures."""
         return _json(bridge.status())
+
+    @router.get("/bridge")
+    async def about() -> Response:
+        """The process: version, listeners, media ports, time since its start."""
+        return _json(msgspec.json.encode(bridge.about()))
 
     @router.get("/registrations")
     async def registrations() -> Response:

@@ -113,7 +113,14 @@ class Assembly:
     async def start(self) -> Control:
         settings = self._settings
         known = derived.rooms(settings)
-        control = Control(Journal(), Metrics(), Feed(), version=VERSION, max_rooms=settings.rooms.limit)
+        control = Control(
+            Journal(),
+            Metrics(),
+            Feed(),
+            version=VERSION,
+            max_rooms=settings.rooms.limit,
+            media_ports=settings.media.ports,
+        )
         self._parts.push_async_callback(control.close)
         kept = self._storage()
         ports = await self._workers(control)

@@ -6,18 +6,20 @@ import ctypes
 import os
 import platform
 import socket
-import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import httpx
 
 from bridge.io import Listener
 from bridge.media.wire import open_socket
 from bridge.signalling.flow import Transport
 
-from .settings import Settings, parse_ports
+from . import derived, tls
+from .settings import Settings, parse_address, parse_ports
 
 Verdict = Literal["ok", "warning", "error"]
 
@@ -34,10 +36,15 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """All findings, in the order in which one would set things right."""
+    running = running_bridge(settings)
     yield from _platform()
-    yield from _listeners(settings)
+    yield from _rooms(settings)
+    if running:
+        yield Finding("ok", "bridge", f"one runs already, process {running['pid']}: its ports are not free, of course")
+    yield from _listeners(settings, running)
+    yield from _http(settings, running)
     yield from _tls(settings)
-    yield from _media(settings)
+    yield from _media(settings, running)
     yield from _codecs(settings)
     yield from _clock()
     yield from _kernel(settings)
@@ -51,46 +58,91 @@ def _platform() -> Iterator[Finding]:
         yield Finding("ok", "platform", f"{platform.system()} {platform.machine()}, Python {platform.python_version()}")
 
 
-def _listeners(settings: Settings) -> Iterator[Finding]:
+def running_bridge(settings: Settings) -> Mapping[str, Any]:
+    """What the bridge that listens on our HTTP address says of itself; empty: none does."""
+    if not settings.http.listen:
+        return {}
+    try:
+        answer = httpx.get(f"http://{settings.http.listen}/api/v1/bridge", timeout=2)
+        found = answer.json()
+    except (httpx.HTTPError, ValueError):
+        return {}
+    return found if answer.is_success and isinstance(found, dict) and "pid" in found else {}
+
+
+def _rooms(settings: Settings) -> Iterator[Finding]:
+    try:
+        rooms = derived.rooms(settings)
+    except ValueError as error:
+        yield Finding("error", "rooms", str(error), "Mend that key in the settings file.")
+    else:
+        yield Finding("ok", "rooms", ", ".join(room.name for room in rooms) or "none from the start")
+
+
+def _listeners(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:
     for text in settings.sip.listen:
         listener = Listener.parse(text)
         kind = socket.SOCK_DGRAM if listener.transport is Transport.UDP else socket.SOCK_STREAM
-        family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-        try:
-            with socket.socket(family, kind) as sock:
-                if kind == socket.SOCK_STREAM:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                sock.bind((listener.host, listener.port))
-        except OSError as error:
-            yield Finding(
-                "error",
-                f"SIP {listener}",
-                error.strerror or str(error),
-                "Stop what uses it (ss -lnp shows it), or listen elsewhere with --sip.",
-            )
-        else:
+        fault = _taken(listener.host, listener.port, kind)
+        if not fault:
             yield Finding("ok", f"SIP {listener}", "free")
+        elif str(listener) in running.get("listeners", ()):
+            yield Finding("ok", f"SIP {listener}", "the running bridge listens there")
+        else:
+            advice = "Stop what uses it (ss -lnp shows it), or listen elsewhere with --sip."
+            yield Finding("error", f"SIP {listener}", fault, advice)
+
+
+def _http(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:
+    if not settings.http.listen:
+        yield Finding("warning", "HTTP", "off", "Without it `visiopont rooms`, `call` and `top` see nothing.")
+        return
+    fault = _taken(*parse_address(settings.http.listen), socket.SOCK_STREAM)
+    if not fault:
+        yield Finding("ok", f"HTTP {settings.http.listen}", "free")
+    elif running:
+        yield Finding("ok", f"HTTP {settings.http.listen}", "the running bridge answers")
+    else:
+        advice = "Stop what uses it (ss -lntp shows it), or listen elsewhere with --http."
+        yield Finding("error", f"HTTP {settings.http.listen}", fault, advice)
+
+
+def _taken(host: str, port: int, kind: socket.SocketKind) -> str:
+    """Why we can't listen there; empty: we can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, kind) as sock:
+            if kind == socket.SOCK_STREAM:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _tls(settings: Settings) -> Iterator[Finding]:
     wanted = [text for text in settings.sip.listen if text.startswith("tls:")]
     if not wanted:
         return
-    if not settings.sip.tls_certificate:
-        yield Finding("error", "TLS", "no certificate", "Set [sip] tls_certificate (and tls_key) to PEM files.")
-        return
     try:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(settings.sip.tls_certificate, settings.sip.tls_key or None)
-    except (OSError, ssl.SSLError) as error:
+        context = tls.server_context(settings.sip)
+        tls.client_context(settings.sip)
+    except OSError as error:
         yield Finding("error", "TLS", str(error), "Check that both files are readable, are PEM, and belong together.")
+        return
+    if context is None:
+        yield Finding("error", "TLS", "no certificate", "Set [sip] tls_certificate (and tls_key) to PEM files.")
     else:
         yield Finding("ok", "TLS", settings.sip.tls_certificate)
 
 
-def _media(settings: Settings) -> Iterator[Finding]:
+def _media(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:
+    yield from _workers(settings)
+    if running.get("media_ports") == settings.media.ports:
+        yield Finding("ok", "media ports", f"{settings.media.ports} serve the running bridge")
+        return
     ports = parse_ports(settings.media.ports)
-    host = settings.media.host or "::"
+    host = derived.media_host(settings) or "::"
     taken = []
     for port in ports:
         try:
@@ -105,6 +157,9 @@ def _media(settings: Settings) -> Iterator[Finding]:
         yield Finding("warning", "media ports", f"{len(taken)} of {len(ports)} are taken; the others serve.")
     else:
         yield Finding("ok", "media ports", f"{settings.media.ports} free")
+
+
+def _workers(settings: Settings) -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0))
     if settings.media.workers > max(1, cores - 1):
         yield Finding(
@@ -115,6 +170,14 @@ def _media(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "workers", f"{settings.media.workers} on {cores} cores")
+    streams = settings.media.workers * settings.media.streams
+    if settings.sip.max_calls > streams:
+        yield Finding(
+            "warning",
+            "calls",
+            f"[sip] max_calls is {settings.sip.max_calls}, but the workers hold {streams} streams",
+            "Raise [media] workers or streams, or lower max_calls.",
+        )
 
 
 def _codecs(settings: Settings) -> Iterator[Finding]:
@@ -165,7 +228,7 @@ def _clock() -> Iterator[Finding]:
 
 def _kernel(settings: Settings) -> Iterator[Finding]:
     limit = int(Path("/proc/sys/net/core/rmem_max").read_text())
-    with open_socket(settings.media.host or "::", 0) as sock:
+    with open_socket(derived.media_host(settings) or "::", 0) as sock:
         got = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     if got < 4 << 20:
         yield Finding(

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import httpx
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from . import settings as settings_module
 from .settings import Settings
+from .top import marks
 
 app = typer.Typer(
     help="Visiopont: a SIP/RTP conference bridge. / Visiopont : un pont de conférence SIP/RTP.",
@@ -60,12 +65,16 @@ def _load(config: Path | None, flags: dict[str, Any]) -> Settings:
     try:
         return settings_module.load(config, flags)
     except ValidationError as error:
-        for fault in error.errors():
-            where = ".".join(str(part) for part in fault["loc"])
-            err.print(f"[bold red]settings:[/] {where}: {fault['msg']}", highlight=False)
-    except (FileNotFoundError, ValueError) as error:
-        err.print(f"[bold red]settings:[/] {error}", highlight=False)
+        for fault in settings_module.faults(error):
+            _complain("settings", fault)
+    except (OSError, ValueError) as error:
+        _complain("settings", str(error))
     raise typer.Exit(2)
+
+
+def _complain(subject: str, text: str) -> None:
+    """One line on standard error, not wrapped: others may read it too."""
+    err.print(Text(f"{subject}: ", style="bold red") + Text(text), soft_wrap=True)
 
 
 @app.command()
@@ -100,7 +109,7 @@ def _run(settings: Settings, *, demo: bool) -> None:
     try:
         status = asyncio.run(run(settings, demo=demo))
     except (OSError, ValueError) as error:
-        err.print(f"[bold red]visiopont:[/] {error}", highlight=False)
+        _complain("visiopont", str(error))
         err.print("`visiopont check` says more.", highlight=False)
         status = 1
     raise typer.Exit(status)
@@ -120,12 +129,12 @@ def check(
 
     settings = _load(config, _flags(sip, http, media_ports, workers, data))
     failed = False
-    marks = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "error": "[red]error[/]  "}
+    colours = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "error": "[red]error[/]  "}
     for finding in examine(settings):
         failed |= finding.verdict == "error"
-        out.print(f"{marks[finding.verdict]} {finding.subject}: {finding.detail}", highlight=False)
+        out.print(f"{colours[finding.verdict]} {escape(finding.subject)}: {escape(finding.detail)}", soft_wrap=True)
         if finding.advice:
-            out.print(f"        {finding.advice}", highlight=False)
+            out.print(f"        {escape(finding.advice)}", soft_wrap=True)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -138,25 +147,30 @@ def show_settings(
     if markdown:
         sys.stdout.write(settings_module.markdown())
         return
-    out.print_json(_load(config, {}).model_dump_json(exclude={"sip": {"accounts", "providers"}}))
+    shown = _load(config, {}).model_dump(mode="json", exclude={"sip": {"accounts", "providers"}, "storage": {"url"}})
+    for section in shown["room"].values():
+        section.update({key: "****" for key in section if key.endswith("_pin")})
+    out.print_json(data=shown)
 
 
-def _ask(server: str, method: str, path: str, **body: Any) -> Any:
+def _ask(server: str, method: str, path: str, **wanted: Any) -> Any:
     """One API call; every failure ends in a sentence that says what to do."""
     try:
-        answer = httpx.request(method, server.rstrip("/") + path, json=body or None, timeout=10)
+        answer = httpx.request(method, server.rstrip("/") + path, json=wanted or None, timeout=10)
     except httpx.HTTPError as error:
-        err.print(f"[bold red]visiopont:[/] no bridge answers at {server} ({error}).", highlight=False)
+        _complain("visiopont", f"no bridge answers at {server} ({error}).")
         err.print("Start one with `visiopont demo`, or name yours with --server.", highlight=False)
         raise typer.Exit(1) from None
-    if answer.is_error:
-        try:
-            detail = answer.json().get("detail", answer.text)
-        except ValueError:
-            detail = answer.text
-        err.print(f"[bold red]visiopont:[/] {detail}", highlight=False)
+    body: Any = None
+    with contextlib.suppress(ValueError):
+        body = answer.json()
+    if not isinstance(body, dict):
+        _complain("visiopont", f"{server} answers, but is no Visiopont: name yours with --server.")
         raise typer.Exit(1)
-    return answer.json()
+    if answer.is_error:
+        _complain("visiopont", str(body.get("detail", answer.reason_phrase)))
+        raise typer.Exit(1)
+    return body
 
 
 @app.command()
@@ -164,19 +178,22 @@ def rooms(server: Server = DEFAULT_SERVER) -> None:
     """List the rooms of a running bridge and who is in them."""
     found = _ask(server, "GET", "/api/v1/rooms")["rooms"]
     if not found:
-        out.print("No room is open. Dial sip:demo@HOST to open one.")
+        out.print("No room is on. Dial any name to open one, as in sip:meeting@HOST.", highlight=False)
         return
-    table = Table("room", "number", "state", "participant", "role", "muted", "hand", box=None)
+    table = Table("room", "number", "state", "no.", "participant", "role", "", box=None)
     for room in found:
-        state = "locked" if room["locked"] else "open"
-        people = room["participants"] or [None]
-        for n, person in enumerate(people):
-            left = (room["name"], room["number"], state) if n == 0 else ("", "", "")
-            if person is None:
-                table.add_row(*left, "(empty)", "", "", "")
-                continue
-            muted = "host" if person["muted_by_host"] else "self" if person["muted_by_self"] else ""
-            table.add_row(*left, person["name"], person["role"], muted, str(person["hand"] or ""))
+        state = "locked" if room["locked"] else "on" if room["on"] else "empty"
+        head = (escape(room["name"]), room["number"], state)
+        for person in room["participants"]:
+            table.add_row(
+                *head, str(person["number"]), escape(person["name"]), person["role"], ", ".join(marks(person))
+            )
+            head = ("", "", "")
+        for callee in room["dialling"]:
+            table.add_row(*head, str(callee["participant"]), escape(callee["uri"]), "", "being called")
+            head = ("", "", "")
+        if head[0]:
+            table.add_row(*head, "", "", "", "")
     out.print(table)
 
 
@@ -187,8 +204,8 @@ def call(
     server: Server = DEFAULT_SERVER,
 ) -> None:
     """Dial out: call somebody into a room."""
-    answer = _ask(server, "POST", f"/api/v1/rooms/{room}/calls", uri=uri)
-    out.print(f"Calling {uri} into room {room} (participant {answer['participant']}).", highlight=False)
+    answer = _ask(server, "POST", f"/api/v1/rooms/{quote(room, safe='')}/calls", uri=uri)
+    out.print(f"Calling {escape(uri)} into room {escape(room)} (participant {answer['participant']}).", highlight=False)
 
 
 @app.command()

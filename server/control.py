@@ -7,6 +7,7 @@ sent is sent, what it tells is told, and the timer is set again. Nothing here de
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import msgspec
 import structlog
 
+from bridge.conference import event as room_event
 from bridge.conference.error import Refused
 from bridge.conference.focus import Focus
 from bridge.conference.focus_event import ResolveWanted
@@ -39,6 +41,8 @@ log = structlog.get_logger("control")
 T = TypeVar("T")
 Command: TypeAlias = Callable[[Room, float], T]
 
+ORDERS = (room_event.Tone, room_event.Announce, room_event.Hangup)
+"""What a room asks the focus to do: nobody else's news."""
 RESOLVING = 256
 """Names looked up at once: a REFER or an API call starts each; the next is refused."""
 CHECK = 1.0
@@ -65,9 +69,11 @@ class Resolver(Protocol):
 class Control:
     """Made without its parts, which need its methods; :meth:`join` gives them to it."""
 
-    def __init__(self, journal: Journal, metrics: Metrics, feed: Feed, *, version: str, max_rooms: int) -> None:
+    def __init__(
+        self, journal: Journal, metrics: Metrics, feed: Feed, *, version: str, max_rooms: int, media_ports: str
+    ) -> None:
         self.journal, self.counters, self.feed = journal, metrics, feed
-        self.version, self.max_rooms = version, max_rooms
+        self.version, self.max_rooms, self.media_ports = version, max_rooms, media_ports
         self.worker_status = WorkerStatus()
         self.draining = False
         self._started = time.monotonic()
@@ -165,9 +171,10 @@ class Control:
         if isinstance(event, ResolveWanted):
             self._resolve(event)
             return
-        self.counters.told(event)
         self.journal.tell(event)
-        self.feed.tell(event)
+        if not isinstance(event, ORDERS):
+            self.counters.told(event)
+            self.feed.tell(event)
 
     # Names
 
@@ -250,11 +257,19 @@ class Control:
         self.room(name)
         self.run(lambda now: self.focus.remove_room(name, now))
 
-    def status(self) -> bytes:
-        head = {
+    def about(self) -> dict[str, Any]:
+        """The process: what ``visiopont check`` asks for."""
+        return {
             "version": self.version,
+            "pid": os.getpid(),
             "uptime": round(time.monotonic() - self._started, 1),
             "ready": self.ready,
+            "listeners": [str(listener) for listener in self.driver.listeners],
+            "media_ports": self.media_ports,
+        }
+
+    def status(self) -> bytes:
+        head = self.about() | {
             "calls": self.focus.calls,
             "registrations": self.registry.count(),
             "workers": self.worker_status.shown(self.workers),

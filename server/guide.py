@@ -8,6 +8,8 @@ from bridge.io import Listener
 from bridge.signalling.flow import Transport
 
 EVERYWHERE = ("0.0.0.0", "::")
+USUAL_HTTP = "127.0.0.1:8080"
+"""Where ``visiopont top`` and the others look unless told."""
 
 
 def uri(room: str, host: str, listener: Listener) -> str:
@@ -52,8 +54,11 @@ def text(
     ]
     if demo:
         lines.append("  Three people talk there already. Key ** to hear what the keys do.")
-    lines += ["", f'  baresip -e "/dial {there}"', f"  {'visiopont top':<34}# en direct / live"]
+    commands = [(f'baresip -e "/dial {there}"', "un téléphone / a telephone")]
     if http:
-        lines.append(f"  {'http://' + http + '/api/docs':<34}# API")
-    lines += ["  Ctrl-C                            # raccrocher et finir / hang up and end", ""]
+        named = "" if http == USUAL_HTTP else f" --server http://{http}"
+        commands += [(f".venv/bin/visiopont top{named}", "en direct / live"), (f"http://{http}/api/docs", "API")]
+    commands.append(("Ctrl-C", "raccrocher et finir / hang up and end"))
+    width = max(len(command) for command, _ in commands)
+    lines += ["", *(f"  {command:<{width}}   # {what}" for command, what in commands), ""]
     return "\n".join(lines)

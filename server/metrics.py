@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bridge.signalling.event import Malformed, Rejected
 from bridge.signalling.gate import METHODS
 from bridge.worker.protocol import Report
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # they double the lines and nobody reads them
 
 
 @dataclass(frozen=True, slots=True)
