@@ -23,23 +23,23 @@ from bridge.signalling.message import ParseError, Uri
 from bridge.signalling.offer import Capabilities
 from bridge.worker import protocol as media
 
-from . import event as room_event
 from .address import kind_of, same, user_of
 from .announcer import Announcer, Clips
 from .calls import Calls
 from .desk import Desk, must_ask
 from .dtmf_info import info_digit
-from .error import Refused
-from .focus_event import CallCame, CallOver, Event, MediaTrouble, ResolveWanted, RoomOpened, TextReceived
-from .house import House, NoSuchRoom, Running, TooManyRooms
+from .focus_event import CallCame, CallOver, Event, MediaTrouble, ResolveWanted, TextReceived
+from .house import House, NoSuchRoom
 from .leg import Hearing, Leg
-from .participant import Language, Participant
+from .participant import Language
+from .parties import Parties
 from .party import Party, Talker, readable
 from .phrase import Phrase, Spoken
 from .placement import Full, Placement
 from .referral import Referring
 from .room import Room
 from .settings import RoomSettings
+from .stage import Stage
 from .status import Dialling, MediaStatus, RoomStatus
 from .watch import Watch
 
@@ -101,7 +101,6 @@ class Focus:
             settings.template,
             self._placement,
             self._send,
-            self._room_woke,
             ad_hoc=settings.ad_hoc,
             limit=settings.max_rooms,
         )
@@ -116,15 +115,26 @@ class Focus:
             random_bytes=random_bytes,
             media_host=settings.media_host,
         )
-        self._watch = Watch(endpoint, self._house, self._alarms, self._room_of)
-        self._desk = Desk(self, self._house, self._announcer, self._alarms, self._send, settings.template.language)
-        self._referring = Referring(endpoint, self, settings.refer)
-        self._parties: dict[int, Party] = {}
-        self._by_leg: dict[Leg, Party] = {}
-        self._by_stream: dict[int, Party] = {}
-        """The simulated ones."""
-        self._last = 0
+        self._parties = Parties()
         self._outbox: deque[Event] = deque()
+        """Drained after every mutation, so its length is bounded by what one event can cause."""
+        self._watch = Watch(endpoint, self._house, self._alarms)
+        self._stage = Stage(
+            self._house,
+            self._placement,
+            self._calls,
+            self._announcer,
+            self._watch,
+            self._alarms,
+            self._parties,
+            self._outbox,
+            self._send,
+            settings.template.language,
+        )
+        self._desk = Desk(
+            self._stage, self._house, self._announcer, self._alarms, self._send, settings.template.language
+        )
+        self._referring = Referring(endpoint, self, settings.refer)
         self._draining = False
 
     def _send(self, worker: int, command: media.Command) -> None:
@@ -191,14 +201,7 @@ class Focus:
                 self._outbox.append(event)
 
     def _party_of(self, call: int) -> Party | None:
-        leg = self._calls.by_call.get(call)
-        return self._by_leg.get(leg) if leg is not None else None
-
-    def _party(self, party: Party) -> Party:
-        self._last += 1
-        party.number = self._last
-        self._parties[party.number] = party
-        return party
+        return self._parties.of(self._calls.by_call.get(call))
 
     def _incoming(self, event: sip.IncomingCall, now: float) -> None:
         replaced = self._party_of(event.replaces) if event.replaces is not None else None
@@ -220,9 +223,8 @@ class Focus:
         if leg is None:
             return
         caller = readable(event.from_display) or readable(user_of(event.from_uri)) or readable(event.from_uri)
-        party = self._party(Party(0, kind_of(event.from_uri), caller, event.from_uri, leg, event.user, settings))
+        party = self._parties.add(Party(0, kind_of(event.from_uri), caller, event.from_uri, leg, event.user, settings))
         party.language = entry or None
-        self._by_leg[leg] = party
         self._outbox.append(CallCame(party.number, event.call, event.from_uri, user))
         if event.offer is not None:  # Calls told us before we knew the party
             self.call_up(leg, now)
@@ -233,28 +235,27 @@ class Focus:
         leg = self._calls.answer(event, party.leg.worker, party.hearing, now)
         if leg is None:
             return
-        old, party.leg = party.leg, leg
-        self._by_leg[leg] = party
-        self._by_leg.pop(old, None)
+        old = party.leg
+        self._parties.connect(party, leg)
         self._announcer.gone(old.stream)
         self._calls.hangup(old, now, "replaced")
 
     def call_up(self, leg: Leg, now: float) -> None:
         """Media is agreed: on to the PIN, or the room."""
-        party = self._by_leg.get(leg)
+        party = self._parties.of(leg)
         if party is None or party.room or party.admission is not None or party.leaving:
             return
         settings = party.bound_for
         if party.referral is not None:
             self._referring.answered(party, now)
         if settings is not None and (party.invited or not must_ask(settings)):
-            self.join(party, settings, now)
+            self._stage.join(party, settings, now)
         else:
             self._desk.ask(party, now)
 
     def call_over(self, leg: Leg, code: int, reason: str, local: bool, now: float) -> None:
         """The call has ended, or never came to be."""
-        party = self._by_leg.pop(leg, None)
+        party = self._parties.disconnect(leg)
         self._announcer.gone(leg.stream)
         if party is None or party.leg is not leg:
             return
@@ -265,11 +266,11 @@ class Focus:
             running = self._house.on(party.room)
             lost = bool(code) or party.leaving == "lost"
             running.room.leave(party.number, now, reason="lost" if lost else "hung-up")
-            self._carry_out(running, now)
+            self._stage.carry_out(running, now)
         self._outbox.append(CallOver(party.number, party.uri, room, code, party.leaving or reason, local))
 
     def _forget(self, party: Party) -> None:
-        self._parties.pop(party.number, None)
+        self._parties.forget(party)
         self._desk.forget(party)
 
     def _message(self, event: sip.MessageReceived) -> None:
@@ -277,153 +278,6 @@ class Focus:
         if party is not None and party.room and event.content_type == "text/plain":
             text = event.body[:4096].decode("utf-8", "replace")
             self._outbox.append(TextReceived(party.number, party.room, text))
-
-    # ------------------------------------------------------------------------------------ the room
-
-    def let_go(self, party: Party, reason: str, now: float, spoken: Spoken | None = None) -> None:
-        """End a party's call, when ``spoken`` has been said to it."""
-        leg = party.leg
-        party.leaving = party.leaving or reason
-        if leg is None:
-            return
-        if spoken is None:
-            self._calls.hangup(leg, now, reason)
-            return
-        language = party.language or self._settings.template.language
-        self._announcer.to_one(leg, spoken, language, now, then=lambda now: self._calls.hangup(leg, now, reason))
-
-    def join(self, party: Party, settings: RoomSettings, now: float, moved_from: Participant | None = None) -> None:
-        try:
-            running = self._open(settings, now, party.leg.worker if party.leg else None)
-            running.room.join(
-                party.number,
-                now,
-                kind=party.kind,
-                name=party.name,
-                uri=party.uri,
-                role=party.role,
-                language=party.language,
-                voice_prompts=party.kind != "simulated",
-                recorded_name=party.recorded_name,
-                invited=party.invited,
-                moved_from=moved_from,
-            )
-        except Refused as error:
-            self.let_go(party, error.reason, now, Spoken(error.phrase or Phrase.GOODBYE))
-            return
-        except TooManyRooms as error:
-            self.let_go(party, str(error), now, Spoken(Phrase.ROOM_FULL))
-            return
-        party.room = settings.name
-        party.language = running.room.participant(party.number).language
-        self._carry_out(running, now)
-
-    def _open(self, settings: RoomSettings, now: float, prefer: int | None) -> Running:
-        fresh = settings.name not in self._house.running
-        running = self._house.open(settings, now, prefer)
-        if fresh:
-            self._outbox.append(RoomOpened(settings.name))
-        return running
-
-    def _room_of(self, name: str, now: float) -> Room:
-        running = self._house.running.get(name)
-        return running.room if running is not None else Room(self._house.dialled(name), now)
-
-    def _room_woke(self, running: Running, now: float) -> None:
-        running.room.expire(now)
-        self._carry_out(running, now)
-
-    def _carry_out(self, running: Running, now: float) -> None:
-        """What a room's events ask of media and calls; then pass them on."""
-        room = running.room
-        news = False
-        for event in room.events():
-            news = True
-            self._outbox.append(event)
-            match event:
-                case (
-                    room_event.Joined(_, number)
-                    | room_event.Admitted(_, number)
-                    | room_event.Waiting(_, number)
-                    | room_event.Muted(_, number)
-                    | room_event.Deafened(_, number)
-                    | room_event.GainsChanged(_, number)
-                ):
-                    self._place(running, number, now)
-                case room_event.Left(_, number, _, _):
-                    self._take_out(number, now)
-                case room_event.Hangup(_, number, reason, spoken):
-                    if party := self._parties.get(number):
-                        self.let_go(party, reason, now, spoken)
-                case room_event.Announce(_, spoken, to):
-                    self._announce(running, spoken, to, now)
-                case room_event.Tone(_, kind):
-                    self._announcer.play(running.worker, running.media, (f"tone:{kind}",))
-                case room_event.SettingsChanged():
-                    self._house.describe(running)
-                case room_event.Ended():
-                    self._over(running, now)
-        if room.ended:
-            return
-        when = room.deadline()
-        if when is None:
-            self._alarms.clear(running, "room")
-        else:
-            self._alarms.set(running, "room", when)
-        if news:
-            self._watch.changed(room.name, now)
-
-    def _place(self, running: Running, number: int, now: float) -> None:
-        """Tell the worker what the participant hears, and who hears it."""
-        party = self._parties.get(number)
-        if party is None or number not in running.room:
-            return
-        view = running.room.participant(number)
-        inside = view.state == "in"
-        party.hearing = Hearing(
-            running.media if inside else 0, view.muted, view.deaf, float(view.voice), float(view.volume)
-        )
-        if party.leg is not None:
-            self._calls.place(party.leg, party.hearing, now)
-        elif party.talker is not None:
-            talker = party.talker
-            self._send(
-                talker.worker,
-                media.SetTalker(
-                    stream=talker.stream,
-                    room=running.media,
-                    clips=talker.clips,
-                    turn=talker.turn,
-                    turns=talker.turns,
-                    muted=view.muted,
-                ),
-            )
-
-    def _take_out(self, number: int, now: float) -> None:
-        party = self._parties.get(number)
-        if party is None:
-            return
-        party.room, party.hearing = "", Hearing()
-        if party.leg is not None:
-            self._calls.place(party.leg, party.hearing, now)
-        elif party.talker is not None:
-            self._send(party.talker.worker, media.DropStream(stream=party.talker.stream))
-            self._placement.take_away(party.talker.worker, party.talker.stream)
-            self._by_stream.pop(party.talker.stream, None)
-            self._forget(party)
-
-    def _announce(self, running: Running, spoken: Spoken, to: int | None, now: float) -> None:
-        if to is None:
-            self._announcer.to_room(running.worker, running.media, spoken, running.room.settings.language)
-            return
-        party = self._parties.get(to)
-        if party is not None and party.leg is not None:
-            self._announcer.to_one(party.leg, spoken, party.language or running.room.settings.language, now)
-
-    def _over(self, running: Running, now: float) -> None:
-        self._alarms.clear(running, "room")
-        self._watch.over(running.room.name, now)
-        self._house.close(running)
 
     # ------------------------------------------------------------------------------------ what workers say
 
@@ -440,7 +294,7 @@ class Focus:
                 if running is not None:
                     party = self._party_at(stream)
                     running.room.speaking(party.number if party else None, now)
-                    self._carry_out(running, now)
+                    self._stage.carry_out(running, now)
             case media.Silent(stream, seconds):
                 self._silent(stream, seconds, now)
             case media.Said(number, _):
@@ -456,7 +310,7 @@ class Focus:
 
     def _party_at(self, stream: int) -> Party | None:
         leg = self._calls.by_stream.get(stream)
-        return self._by_leg.get(leg) if leg is not None else self._by_stream.get(stream)
+        return self._parties.of(leg) or self._parties.simulated(stream)
 
     def _pressed(self, party: Party, digit: str, source: str, now: float) -> None:
         """A key: once a press, in however many forms it arrives."""
@@ -469,17 +323,17 @@ class Focus:
                 self._announcer.hush(party.leg)
             running = self._house.on(party.room)
             running.room.press(party.number, digit, now)
-            self._carry_out(running, now)
+            self._stage.carry_out(running, now)
 
     def _silent(self, stream: int, seconds: float, now: float) -> None:
         """Nothing comes from there: gone without BYE, unless it is on hold or has nothing to send."""
         leg = self._calls.by_stream.get(stream)
-        party = self._by_leg.get(leg) if leg is not None else None
+        party = self._parties.of(leg)
         if leg is None or party is None or leg.agreed is None or seconds < self._settings.silence_timeout:
             return
         if leg.agreed.on_hold or not leg.agreed.receive:
             return
-        self.let_go(party, "lost", now)
+        self._stage.let_go(party, "lost", now)
 
     # ------------------------------------------------------------------------------------ operators' commands
 
@@ -500,7 +354,7 @@ class Focus:
         running = self._house.running.get(name.lower())
         if running is not None:
             running.room.end(by=None, now=now)
-            self._carry_out(running, now)
+            self._stage.carry_out(running, now)
         self._house.forget(name.lower())
 
     def tell(self, room: str, command: Callable[[Room], T], now: float) -> T:
@@ -512,7 +366,7 @@ class Focus:
         """
         running = self._house.on(room)
         result = command(running.room)
-        self._carry_out(running, now)
+        self._stage.carry_out(running, now)
         return result
 
     def move(self, participant: int, room: str, now: float, by: int | None = None) -> None:
@@ -528,9 +382,9 @@ class Focus:
             raise NoSuchRoom(f"participant {participant} is in no room: `visiopont rooms` lists who is where")
         running = self._house.on(party.room)
         was = running.room.take_out(participant, by=by, now=now)
-        self._carry_out(running, now)
+        self._stage.carry_out(running, now)
         party.invited, party.role = True, was.role
-        self.join(party, settings, now, moved_from=was)
+        self._stage.join(party, settings, now, moved_from=was)
 
     def transfer(self, participant: int, uri: str, now: float) -> None:
         """Ask a participant's terminal to call ``uri`` instead (REFER); it hangs up when that call is up.
@@ -567,7 +421,7 @@ class Focus:
         if parsed.scheme not in ("sip", "sips"):
             raise ValueError(f"{parsed.scheme}: can't be called; write it as in sip:alice@192.0.2.7")
         party = Party(0, "sip", readable(name) or readable(parsed.user or parsed.host), uri, bound_for=settings)
-        self._party(party)
+        self._parties.add(party)
         party.invited, party.referral, party.headers = True, referral, tuple(headers)
         self._outbox.append(ResolveWanted(party.number, uri))
         return party.number
@@ -584,7 +438,7 @@ class Focus:
         try:
             if error or not targets:
                 raise ValueError(error or f"nothing is known of {party.uri}")
-            party.leg = self._calls.dial(
+            leg = self._calls.dial(
                 uri or party.uri,
                 targets,
                 worker,
@@ -599,13 +453,13 @@ class Focus:
             self._forget(party)
             self._outbox.append(CallOver(party.number, party.uri, settings.name, 404, str(fault), True))
             return
-        self._by_leg[party.leg] = party
+        self._parties.connect(party, leg)
 
     def cancel(self, participant: int, now: float) -> None:
         """Stop calling somebody."""
         party = self._parties.get(participant)
         if party is not None and not party.room:
-            self.let_go(party, "cancelled", now)
+            self._stage.let_go(party, "cancelled", now)
 
     def dialled_room(self, uri: str) -> str:
         """The room that a Request-URI means; "" if none."""
@@ -628,14 +482,13 @@ class Focus:
     def simulate(self, room: str, talkers: Sequence[tuple[str, tuple[str, ...]]], now: float) -> None:
         """Put simulated talkers, (name, clips) each, into a room; they take turns."""
         settings = self._house.dialled(room)
-        running = self._open(settings, now, None)
+        running = self._stage.open(settings, now, None)
         for turn, (name, clips) in enumerate(talkers):
             stream = self._calls.stream_number()
             self._placement.simulate(running.worker, stream)
-            party = self._party(Party(0, "simulated", name, f"sim:{turn + 1}"))
-            party.talker = Talker(running.worker, stream, clips, turn, len(talkers))
-            self._by_stream[stream] = party
-            self.join(party, settings, now)
+            talker = Talker(running.worker, stream, clips, turn, len(talkers))
+            party = self._parties.add(Party(0, "simulated", name, f"sim:{turn + 1}", talker=talker))
+            self._stage.join(party, settings, now)
 
     def drain(self, now: float) -> None:
         """No new calls any more; those in rooms are told, and hung up after :data:`DRAINING` seconds."""
@@ -656,7 +509,7 @@ class Focus:
     def rooms(self) -> list[RoomStatus]:
         """Every conference that is on."""
         dialling: dict[str, list[Dialling]] = {}
-        for party in self._parties.values():
+        for party in self._parties:
             if party.invited and not party.room and party.bound_for is not None and not party.leaving:
                 dialling.setdefault(party.bound_for.name, []).append(Dialling(party.number, party.uri))
         found = []

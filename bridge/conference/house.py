@@ -44,13 +44,12 @@ class House:
         template: RoomSettings,
         placement: Placement,
         send: Callable[[int, Command], None],
-        wake: Callable[[Running, float], None],
         *,
         ad_hoc: bool,
         limit: int,
     ) -> None:
-        """``template``: what a room is like that opens by being dialled. ``wake``: a room's deadline has come."""
-        self._template, self._placement, self._send, self._wake = template, placement, send, wake
+        """``template``: what a room is like that opens by being dialled."""
+        self._template, self._placement, self._send = template, placement, send
         self._ad_hoc, self._limit = ad_hoc, limit
         self._known: dict[str, RoomSettings] = {}
         self._by_number: dict[str, RoomSettings] = {}
@@ -126,8 +125,23 @@ class House:
     def by_media(self, media: int) -> Running | None:
         return self._media.get(media)
 
-    def open(self, settings: RoomSettings, now: float, prefer: int | None = None) -> Running:
-        """The conference of a room, begun if it isn't on. ``prefer``: the worker of its first caller.
+    def room(self, name: str, now: float) -> Room:
+        """The room of that name as it is, or as it would begin.
+
+        Raises:
+            NoSuchRoom: there is none.
+        """
+        running = self.running.get(name)
+        return running.room if running is not None else Room(self.dialled(name), now)
+
+    def open(
+        self, settings: RoomSettings, now: float, prefer: int | None, wake: Callable[[Running, float], None]
+    ) -> Running:
+        """The conference of a room, begun if it isn't on.
+
+        Args:
+            prefer: the worker of its first caller.
+            wake: is called when the room's deadline has come.
 
         Raises:
             TooManyRooms: the limit is reached.
@@ -139,7 +153,7 @@ class House:
             raise TooManyRooms(f"{self._limit} rooms are on, and no more may be: raise [rooms] limit")
         self._last += 1
         worker = self._placement.open_room(self._last, prefer)
-        opened = Running(Room(settings, now), self._last, worker, lambda name, now: self._wake(opened, now))
+        opened = Running(Room(settings, now), self._last, worker, lambda name, now: wake(opened, now))
         self.running[settings.name] = self._media[self._last] = opened
         self.describe(opened)
         return opened

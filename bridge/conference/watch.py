@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from bridge.signalling import event as sip
 from bridge.signalling.alarms import Alarms, Sleeper
 from bridge.signalling.endpoint import Endpoint
@@ -11,7 +9,6 @@ from bridge.signalling.message import ParseError, Uri
 
 from .house import House, NoSuchRoom
 from .info import Watcher
-from .room import Room
 
 PAUSE = 1.0
 """Seconds between two documents about one room (RFC 4575 §3.8 asks for a limit): changes in between go together."""
@@ -20,11 +17,8 @@ PAUSE_A_WATCHER = 0.005
 
 
 class Watch:
-    def __init__(
-        self, endpoint: Endpoint, house: House, alarms: Alarms[Sleeper], snapshot_of: Callable[[str, float], Room]
-    ) -> None:
-        """``snapshot_of``: the room of that name, on or not."""
-        self._endpoint, self._house, self._alarms, self._room_of = endpoint, house, alarms, snapshot_of
+    def __init__(self, endpoint: Endpoint, house: House, alarms: Alarms[Sleeper]) -> None:
+        self._endpoint, self._house, self._alarms = endpoint, house, alarms
         self._watchers: dict[int, tuple[str, Watcher]] = {}
         self._by_room: dict[str, dict[int, Watcher]] = {}
 
@@ -62,7 +56,7 @@ class Watch:
     def _full(self, subscription: int, now: float) -> None:
         room, watcher = self._watchers.get(subscription, ("", None))
         if watcher is not None:
-            self._endpoint.notify(subscription, watcher.full(self._room_of(room, now).snapshot()), now)
+            self._endpoint.notify(subscription, watcher.full(self._house.room(room, now).snapshot()), now)
 
     def changed(self, room: str, now: float) -> None:
         """Something about the room is news."""
@@ -71,7 +65,7 @@ class Watch:
             self._alarms.set(self, room, now + PAUSE + PAUSE_A_WATCHER * len(watchers))
 
     def wake(self, name: str, now: float) -> None:
-        snapshot = self._room_of(name, now).snapshot()
+        snapshot = self._house.room(name, now).snapshot()
         for subscription, watcher in list(self._by_room.get(name, {}).items()):
             document = watcher.partial(snapshot)
             if document is not None:

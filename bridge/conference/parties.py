@@ -1,0 +1,55 @@
+"""Who has a call with us, found by number, by leg, by simulated stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .leg import Leg
+from .party import Party
+
+
+class Parties:
+    def __init__(self) -> None:
+        self._last = 0
+        self._by_number: dict[int, Party] = {}
+        self._by_leg: dict[Leg, Party] = {}
+        self._simulated: dict[int, Party] = {}
+
+    def __iter__(self) -> Iterator[Party]:
+        return iter(self._by_number.values())
+
+    def add(self, party: Party) -> Party:
+        """Give it a number, never given before."""
+        self._last += 1
+        party.number = self._last
+        self._by_number[party.number] = party
+        if party.leg is not None:
+            self._by_leg[party.leg] = party
+        elif party.talker is not None:
+            self._simulated[party.talker.stream] = party
+        return party
+
+    def get(self, number: int) -> Party | None:
+        return self._by_number.get(number)
+
+    def of(self, leg: Leg | None) -> Party | None:
+        return self._by_leg.get(leg) if leg is not None else None
+
+    def simulated(self, stream: int) -> Party | None:
+        return self._simulated.get(stream)
+
+    def connect(self, party: Party, leg: Leg) -> None:
+        """Its call is this one now, whatever it was before."""
+        if party.leg is not None:
+            self._by_leg.pop(party.leg, None)
+        party.leg = leg
+        self._by_leg[leg] = party
+
+    def disconnect(self, leg: Leg) -> Party | None:
+        """The call is over: whose it was, if it was anybody's still."""
+        return self._by_leg.pop(leg, None)
+
+    def forget(self, party: Party) -> None:
+        self._by_number.pop(party.number, None)
+        if party.talker is not None:
+            self._simulated.pop(party.talker.stream, None)

@@ -1,0 +1,184 @@
+"""Rooms on stage: what a room's events ask of media, calls and speech, carried out in their order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from bridge.signalling.alarms import Alarms, Sleeper
+from bridge.worker import protocol as media
+
+from . import event as room_event
+from .announcer import Announcer
+from .calls import Calls
+from .error import Refused
+from .focus_event import Event, RoomOpened
+from .house import House, Running, TooManyRooms
+from .leg import Hearing
+from .participant import Language, Participant
+from .parties import Parties
+from .party import Party
+from .phrase import Phrase, Spoken
+from .placement import Placement
+from .settings import RoomSettings
+from .watch import Watch
+
+
+class Stage:
+    def __init__(
+        self,
+        house: House,
+        placement: Placement,
+        calls: Calls,
+        announcer: Announcer,
+        watch: Watch,
+        alarms: Alarms[Sleeper],
+        parties: Parties,
+        outbox: deque[Event],
+        send: Callable[[int, media.Command], None],
+        language: Language,
+    ) -> None:
+        """``language``: of whoever never came to a room."""
+        self._house, self._placement, self._calls, self._announcer = house, placement, calls, announcer
+        self._watch, self._alarms, self._parties, self._outbox = watch, alarms, parties, outbox
+        self._send, self._language = send, language
+
+    def let_go(self, party: Party, reason: str, now: float, spoken: Spoken | None = None) -> None:
+        """End a party's call, when ``spoken`` has been said to it."""
+        leg = party.leg
+        party.leaving = party.leaving or reason
+        if leg is None:
+            return
+        if spoken is None:
+            self._calls.hangup(leg, now, reason)
+            return
+        language = party.language or self._language
+        self._announcer.to_one(leg, spoken, language, now, then=lambda now: self._calls.hangup(leg, now, reason))
+
+    def join(self, party: Party, settings: RoomSettings, now: float, moved_from: Participant | None = None) -> None:
+        try:
+            running = self.open(settings, now, party.leg.worker if party.leg else None)
+            running.room.join(
+                party.number,
+                now,
+                kind=party.kind,
+                name=party.name,
+                uri=party.uri,
+                role=party.role,
+                language=party.language,
+                voice_prompts=party.kind != "simulated",
+                recorded_name=party.recorded_name,
+                invited=party.invited,
+                moved_from=moved_from,
+            )
+        except Refused as error:
+            self.let_go(party, error.reason, now, Spoken(error.phrase or Phrase.GOODBYE))
+            return
+        except TooManyRooms as error:
+            self.let_go(party, str(error), now, Spoken(Phrase.ROOM_FULL))
+            return
+        party.room = settings.name
+        party.language = running.room.participant(party.number).language
+        self.carry_out(running, now)
+
+    def open(self, settings: RoomSettings, now: float, prefer: int | None) -> Running:
+        fresh = settings.name not in self._house.running
+        running = self._house.open(settings, now, prefer, self._woke)
+        if fresh:
+            self._outbox.append(RoomOpened(settings.name))
+        return running
+
+    def _woke(self, running: Running, now: float) -> None:
+        running.room.expire(now)
+        self.carry_out(running, now)
+
+    def carry_out(self, running: Running, now: float) -> None:
+        """What a room's events ask of media and calls; then pass them on."""
+        room = running.room
+        news = False
+        for event in room.events():
+            news = True
+            self._outbox.append(event)
+            match event:
+                case (
+                    room_event.Joined(_, number)
+                    | room_event.Admitted(_, number)
+                    | room_event.Waiting(_, number)
+                    | room_event.Muted(_, number)
+                    | room_event.Deafened(_, number)
+                    | room_event.GainsChanged(_, number)
+                ):
+                    self._place(running, number, now)
+                case room_event.Left(_, number, _, _):
+                    self._take_out(number, now)
+                case room_event.Hangup(_, number, reason, spoken):
+                    if party := self._parties.get(number):
+                        self.let_go(party, reason, now, spoken)
+                case room_event.Announce(_, spoken, to):
+                    self._announce(running, spoken, to, now)
+                case room_event.Tone(_, kind):
+                    self._announcer.play(running.worker, running.media, (f"tone:{kind}",))
+                case room_event.SettingsChanged():
+                    self._house.describe(running)
+                case room_event.Ended():
+                    self._over(running, now)
+        if room.ended:
+            return
+        when = room.deadline()
+        if when is None:
+            self._alarms.clear(running, "room")
+        else:
+            self._alarms.set(running, "room", when)
+        if news:
+            self._watch.changed(room.name, now)
+
+    def _place(self, running: Running, number: int, now: float) -> None:
+        """Tell the worker what the participant hears, and who hears it."""
+        party = self._parties.get(number)
+        if party is None or number not in running.room:
+            return
+        view = running.room.participant(number)
+        inside = view.state == "in"
+        party.hearing = Hearing(
+            running.media if inside else 0, view.muted, view.deaf, float(view.voice), float(view.volume)
+        )
+        if party.leg is not None:
+            self._calls.place(party.leg, party.hearing, now)
+        elif party.talker is not None:
+            talker = party.talker
+            self._send(
+                talker.worker,
+                media.SetTalker(
+                    stream=talker.stream,
+                    room=running.media,
+                    clips=talker.clips,
+                    turn=talker.turn,
+                    turns=talker.turns,
+                    muted=view.muted,
+                ),
+            )
+
+    def _take_out(self, number: int, now: float) -> None:
+        party = self._parties.get(number)
+        if party is None:
+            return
+        party.room, party.hearing = "", Hearing()
+        if party.leg is not None:
+            self._calls.place(party.leg, party.hearing, now)
+        elif party.talker is not None:
+            self._send(party.talker.worker, media.DropStream(stream=party.talker.stream))
+            self._placement.take_away(party.talker.worker, party.talker.stream)
+            self._parties.forget(party)
+
+    def _announce(self, running: Running, spoken: Spoken, to: int | None, now: float) -> None:
+        if to is None:
+            self._announcer.to_room(running.worker, running.media, spoken, running.room.settings.language)
+            return
+        party = self._parties.get(to)
+        if party is not None and party.leg is not None:
+            self._announcer.to_one(party.leg, spoken, party.language or running.room.settings.language, now)
+
+    def _over(self, running: Running, now: float) -> None:
+        self._alarms.clear(running, "room")
+        self._watch.over(running.room.name, now)
+        self._house.close(running)
