@@ -19,6 +19,11 @@ UNHEARD = 120.0
 """Seconds after which a sentence counts as said: the longest (all keys of a host) takes half of it."""
 
 
+QUEUE = 4
+"""Sentences and tones that wait to be played into one room: those of a crowd that comes at once are left out, for they
+would be heard minutes late."""
+
+
 class Ear(Protocol):
     """Where somebody is: a leg, or a simulated talker."""
 
@@ -48,6 +53,9 @@ class Announcer:
         """say -> talk"""
         self._heard_by: dict[int, list[int]] = {}
         """stream -> what is being said to it, in order"""
+        self._rooms: dict[int, set[int]] = {}
+        """room -> what is being said into it"""
+        self._room_of: dict[int, int] = {}
 
     def to_one(
         self,
@@ -75,14 +83,24 @@ class Announcer:
         self.play(worker, room, self._clips(spoken, language))
 
     def play(self, worker: int, room: int, clips: Sequence[str]) -> None:
-        """Clips into a room's mix."""
+        """Clips into a room's mix, after what is being said there."""
+        under_way = self._rooms.setdefault(room, set())
+        if len(under_way) >= QUEUE:
+            return
         self._last += 1
+        under_way.add(self._last)
+        self._room_of[self._last] = room
         self._send(worker, Say(say=self._last, clips=tuple(clips), room=room, interrupt=False))
 
     def hush(self, ear: Ear) -> None:
         """Stop what is being said to one participant; nothing is reported of it."""
         if self._forget(ear.stream):
             self._send(ear.worker, Hush(stream=ear.stream))
+
+    def closed(self, room: int) -> None:
+        """The room is no more."""
+        for say in self._rooms.pop(room, ()):
+            self._room_of.pop(say, None)
 
     def gone(self, stream: int) -> None:
         """Nobody listens there any more."""
@@ -96,6 +114,9 @@ class Announcer:
 
     def said(self, say: int, now: float) -> None:
         """The worker played it to its end, or couldn't."""
+        room = self._room_of.pop(say, None)
+        if room is not None:
+            self._rooms[room].discard(say)
         talk = self._talks.pop(say, None)
         if talk is None:
             return

@@ -181,4 +181,5 @@ class Stage:
     def _over(self, running: Running, now: float) -> None:
         self._alarms.clear(running, "room")
         self._watch.over(running.room.name, now)
+        self._announcer.closed(running.media)
         self._house.close(running)

@@ -325,6 +325,22 @@ def test_a_watcher_gets_the_whole_room_then_what_changes() -> None:
     assert watcher is not None
 
 
+def test_a_crowd_that_comes_at_once_is_not_announced_for_minutes() -> None:
+    house = House()
+    phones = [Terminal(house, f"192.0.3.{n}") for n in range(1, 31)]
+    for phone in phones:
+        phone.dial("demo")
+    house.run(3)
+    room = in_rooms(house)[0].room
+    tones = [clip for clip in house.spoken(room=room) if clip == "tone:join"]
+    assert 1 <= len(tones) <= 4
+    house.say_all()
+    late = Terminal(house, "192.0.4.1")
+    late.dial("demo")
+    house.run(2)
+    assert [clip for clip in house.spoken(room=room) if clip == "tone:join"] != tones
+
+
 def test_more_callers_than_ports_all_get_in() -> None:
     house = House()
     phones = [Terminal(house, f"192.0.3.{n}") for n in range(1, 11)]
