@@ -32,14 +32,27 @@ class Headers:
     extended: NDArrayBool
     """(n,) a header extension is there."""
 
+    def rows(self, index: NDArray[np.intp]) -> Headers:
+        """Those of some of the packets."""
+        return Headers(*(getattr(self, name)[index] for name in self.__slots__))
+
+
+def _leads() -> NDArrayU8:
+    first, second = np.arange(65536) & 0xFF, np.arange(65536) >> 8  # as a little-endian word has them
+    control = (second >= 192) & (second <= 223)
+    return np.where(first >> 6 == 2, np.where(control, 2, 1), 0).astype(np.uint8)
+
+
+_LEADS = _leads()
+"""By a packet's first two octets: 1 RTP, 2 RTCP, 0 neither."""
+
 
 def classify(pool: PacketPool, slots: I32, lengths: I32) -> tuple[NDArrayBool, NDArrayBool]:
     """Which packets look like RTP and which like RTCP (RFC 7983 §7, RFC 5761 §4); the rest is neither."""
-    first = pool.memory[slots, 0]
-    second = pool.memory[slots, 1]
-    version = (first >> 6) == 2
-    control = (second >= 192) & (second <= 223)
-    return version & ~control & (lengths >= HEADER), version & control & (lengths >= 8)
+    lead = pool.words[slots, 0]
+    lead = lead & np.uint32(0xFFFF) if np.little_endian else lead.byteswap() & np.uint32(0xFFFF)
+    kind = _LEADS[lead]
+    return (kind == 1) & (lengths >= HEADER), (kind == 2) & (lengths >= 8)
 
 
 def parse(pool: PacketPool, slots: I32, lengths: I32) -> tuple[Headers, NDArrayBool]:
@@ -49,9 +62,20 @@ def parse(pool: PacketPool, slots: I32, lengths: I32) -> tuple[Headers, NDArrayB
     """
     words = pool.words[slots, :3].byteswap() if np.little_endian else pool.words[slots, :3]
     first, timestamp, ssrc = words[:, 0], words[:, 1], words[:, 2]
+    extended = (first & 0x10000000) != 0
+    if not (first & 0x3F000000).any():  # nearly always: no padding, no extension, no CSRC
+        return Headers(
+            payload_type=((first >> 16) & 0x7F).astype(np.uint8),
+            marker=(first & 0x00800000) != 0,
+            sequence=(first & 0xFFFF).view(np.int32),
+            timestamp=timestamp,
+            ssrc=ssrc,
+            offset=np.full(len(slots), HEADER, np.int32),
+            size=lengths - HEADER,
+            extended=extended,
+        ), lengths >= HEADER
     offset = HEADER + 4 * ((first >> 24) & 15).astype(np.int32)
     size = lengths - offset
-    extended = (first & 0x10000000) != 0
     if extended.any():
         at = np.flatnonzero(extended & (size >= 4))
         start = slots[at].astype(np.int64) * STRIDE + offset[at]

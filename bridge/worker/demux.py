@@ -22,7 +22,7 @@ class AddressTable:
         self._bits = max(4, int(4 * capacity - 1).bit_length())
         self._size = 1 << self._bits
         self._rows: NDArray[np.int32] = np.full(self._size, _EMPTY, np.int32)
-        self._keys: U32 = np.zeros((self._size, 6), np.uint32)
+        self._keys: U64 = np.zeros((self._size, 3), np.uint64)
         self._multipliers: U64 = rng.integers(1 << 62, (1 << 63) - 1, size=6, dtype=np.uint64) | np.uint64(1)
         self._used = 0
 
@@ -35,40 +35,49 @@ class AddressTable:
         keys[:, 2:] = sources[:, 2:6]
         return keys
 
-    def _hash(self, keys: U32) -> NDArray[np.intp]:
-        mixed = (keys.astype(np.uint64) * self._multipliers).sum(axis=1, dtype=np.uint64)
+    def _hash(self, keys: U64) -> NDArray[np.intp]:
+        """(n, 3) keys as words of 64 bits -> (n,) places. Each half word has a multiplier of its own."""
+        low, m = np.uint64(0xFFFFFFFF), self._multipliers
+        mixed = np.zeros(len(keys), np.uint64)
+        for word in range(3):
+            column = keys[:, word]
+            mixed += (column & low) * m[2 * word] + (column >> np.uint64(32)) * m[2 * word + 1]
         mixed ^= mixed >> np.uint64(29)
-        mixed *= self._multipliers[0]
-        at: NDArray[np.intp] = (mixed >> np.uint64(64 - self._bits)).astype(np.intp)
-        return at
+        mixed *= m[0]
+        mixed >>= np.uint64(64 - self._bits)
+        return mixed.view(np.int64)
 
     def find(self, keys: U32) -> NDArray[np.intp]:
         """(n,) rows, -1 where the key is unknown."""
-        found = np.full(len(keys), -1, np.intp)
-        if not len(keys):
-            return found
-        at = self._hash(keys)
-        rows = self._rows[at]
-        hit = (rows >= 0) & (self._keys[at] == keys).all(axis=1)
-        found[hit] = rows[hit]
-        left = np.flatnonzero(~hit & (rows != _EMPTY))
+        wide = keys.view(np.uint64)
+        at = self._hash(wide)
+        found = self._rows[at].astype(np.intp)
+        left = ((found != _EMPTY) & ((found == _GONE) | ~self._same(at, wide))).nonzero()[0]
         while left.size:
             at[left] = (at[left] + 1) & (self._size - 1)
             rows = self._rows[at[left]]
-            hit = (rows >= 0) & (self._keys[at[left]] == keys[left]).all(axis=1)
-            found[left[hit]] = rows[hit]
-            left = left[~hit & (rows != _EMPTY)]
+            found[left] = rows
+            left = left[(rows != _EMPTY) & ((rows == _GONE) | ~self._same(at[left], wide[left]))]
         return found
+
+    def _same(self, at: NDArray[np.intp], keys: U64) -> NDArray[np.bool_]:
+        """(n,) whether the keys stand at those places."""
+        stored = self._keys[at]
+        same: NDArray[np.bool_] = stored[:, 0] == keys[:, 0]
+        same &= stored[:, 1] == keys[:, 1]
+        same &= stored[:, 2] == keys[:, 2]
+        return same
 
     def put(self, key: U32, row: int) -> None:
         """Add a key, or point it at another row."""
         if (self._used + 1) * 2 > self._size:
             self._rebuild()
-        at, place = int(self._hash(key[None])[0]), -1
+        wide = key.view(np.uint64)
+        at, place = int(self._hash(wide[None])[0]), -1
         while self._rows[at] != _EMPTY:
             if self._rows[at] == _GONE:
                 place = at if place < 0 else place
-            elif (self._keys[at] == key).all():
+            elif (self._keys[at] == wide).all():
                 self._rows[at] = row
                 return
             at = (at + 1) & (self._size - 1)
@@ -76,13 +85,14 @@ class AddressTable:
             place = at
             self._used += 1
         self._rows[place] = row
-        self._keys[place] = key
+        self._keys[place] = wide
 
     def drop(self, key: U32, row: int) -> None:
         """Forget a key, if it still leads to ``row``."""
-        at = int(self._hash(key[None])[0])
+        wide = key.view(np.uint64)
+        at = int(self._hash(wide[None])[0])
         while self._rows[at] != _EMPTY:
-            if self._rows[at] == row and (self._keys[at] == key).all():
+            if self._rows[at] == row and (self._keys[at] == wide).all():
                 self._rows[at] = _GONE
                 return
             at = (at + 1) & (self._size - 1)
@@ -94,8 +104,8 @@ class AddressTable:
         if len(live) * 4 > self._size:
             self._bits += 1
             self._size = 1 << self._bits
-            self._keys = np.zeros((self._size, 6), np.uint32)
+            self._keys = np.zeros((self._size, 3), np.uint64)
         self._rows = np.full(self._size, _EMPTY, np.int32)
         self._used = 0
         for row, key in zip(rows.tolist(), keys, strict=True):
-            self.put(key, row)
+            self.put(key.view(np.uint32), row)

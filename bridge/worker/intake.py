@@ -53,6 +53,8 @@ class SlotNotes:
         self.size: I32 = np.zeros(slots, np.int32)
         self.level: NDArray[np.int16] = np.full(slots, -1, np.int16)
         """RFC 6464 level in -dBov; -1: not sent."""
+        self.leveled = False
+        """Some packet ever had a level."""
 
 
 @dataclass(slots=True)
@@ -105,9 +107,10 @@ class Intake:
         self._meet_strangers(batch, rows, is_rtp, now)
         if is_rtcp.any():
             self._set_reports_aside(batch, rows, is_rtcp)
-        keep = (rows >= 0) & is_rtp
-        self.counters.malformed += int(((rows >= 0) & ~is_rtp & ~is_rtcp).sum())
-        at = np.flatnonzero(keep)
+        known = rows >= 0
+        at = (known & is_rtp).nonzero()[0]
+        if at.size < len(rows):
+            self.counters.malformed += int((known & ~is_rtp & ~is_rtcp).sum())
         if at.size and table.secure_in[rows[at]].any():
             at = self._authenticate(batch, rows, at)
         taken = np.zeros(len(rows), np.bool_)
@@ -153,37 +156,35 @@ class Intake:
         if not fit.all():
             self.counters.malformed += int((~whole).sum())
             np.add.at(table.discarded, owners[~fit], 1)
-        expected = table.latch[owners] != LATCHED
-        if expected.any():
-            for n in np.flatnonzero(expected & fit).tolist():
-                self._latch(int(owners[n]), batch.sources[at[n]])
+            good = fit.nonzero()[0]
+            at, slots, owners, kinds, headers = at[good], slots[good], owners[good], kinds[good], headers.rows(good)
+        for n in (table.latch[owners] != LATCHED).nonzero()[0].tolist():  # rare: a call's first packets
+            self._latch(int(owners[n]), batch.sources[at[n]])
         notes.kind[slots] = kinds
         notes.offset[slots] = headers.offset
         notes.size[slots] = headers.size
-        notes.level[slots] = -1
-        leveled = np.flatnonzero(fit & headers.extended & (table.level_id[owners] > 0))
-        if leveled.size:
-            notes.level[slots[leveled]] = rtp.audio_levels(
-                self._pool, slots[leveled], table.level_id[owners[leveled]], headers.offset[leveled]
-            )
-        event = np.flatnonzero(fit & (kinds == Kind.EVENT) & (headers.size >= 4))
+        if headers.extended.any() or notes.leveled:
+            self._note_levels(slots, owners, headers)
+        event = ((kinds == Kind.EVENT) & (headers.size >= 4)).nonzero()[0]
         if event.size:
             self._hear_events(owners[event], headers.timestamp[event], slots[event], headers.offset[event], now)
-        good = np.flatnonzero(fit)
-        owners = owners[good]
-        table.remote_ssrc[owners] = headers.ssrc[good]
-        table.last_sequence[owners] = headers.sequence[good]
+        table.remote_ssrc[owners] = headers.ssrc
+        table.last_sequence[owners] = headers.sequence
         table.heard[owners] = True
         table.last_heard[owners] = now
-        accepted = self._jitter.insert(
-            owners,
-            headers.sequence[good],
-            headers.timestamp[good],
-            headers.ssrc[good],
-            batch.arrivals[at[good]],
-            slots[good],
+        taken[at] = self._jitter.insert(
+            owners, headers.sequence, headers.timestamp, headers.ssrc, batch.arrivals[at], slots
         )
-        taken[at[good[accepted]]] = True
+
+    def _note_levels(self, slots: I32, owners: Rows, headers: rtp.Headers) -> None:
+        notes, identifiers = self.notes, self._table.level_id[owners]
+        notes.level[slots] = -1
+        leveled = (headers.extended & (identifiers > 0)).nonzero()[0]
+        if leveled.size:
+            notes.leveled = True
+            notes.level[slots[leveled]] = rtp.audio_levels(
+                self._pool, slots[leveled], identifiers[leveled], headers.offset[leveled]
+            )
 
     def _hear_events(self, rows: Rows, timestamps: U32, slots: I32, offsets: I32, now: float) -> None:
         start = slots.astype(np.int64) * self._pool.memory.shape[1] + offsets

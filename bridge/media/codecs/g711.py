@@ -105,7 +105,8 @@ class G711:
         pairs = (even if even.flags.c_contiguous else np.ascontiguousarray(even)).view(np.uint16)[:, ::stride]
         if not pairs.size:
             return np.zeros(len(payload), np.float32)
-        mean: F32 = np.take(self._squares, pairs, mode="clip").sum(axis=1)
+        squares = np.take(self._squares, pairs, mode="clip")
+        mean: F32 = squares @ np.ones(squares.shape[1], np.float32)  # BLAS sums short rows faster than sum()
         mean /= np.float32(2 * pairs.shape[1])
         return mean
 
