@@ -109,6 +109,8 @@ class JitterBuffer:
         self.duplicate: NDArray[np.int64] = np.zeros(capacity, np.int64)
         self.concealed: NDArray[np.int64] = np.zeros(capacity, np.int64)
         """(rows,) packets' times filled: lost ones and stretches."""
+        self.recoverable: Bools = np.zeros(capacity, np.bool_)
+        """(rows,) a lost packet may be recovered from the one behind it (in-band FEC)."""
         self.delay: F64 = np.zeros(capacity)
         """(rows,) seconds that the last packet played had waited."""
         self._freed: list[I32] = []
@@ -235,6 +237,7 @@ class JitterBuffer:
         self._slack[:, rows] = np.inf
         self._slack_since[rows] = arrivals
         self._dry[rows] = 0
+        self._paused[rows] = False
         self._owed[rows] = False
 
     def _count_late(self, rows: Rows, arrivals: F64) -> None:
@@ -283,8 +286,13 @@ class JitterBuffer:
         following = np.full(n, -1, np.int32)
         shrink = np.zeros(n, np.bool_)
         number = self._next[rows]
+        here = self._started[rows] & (self._numbers[rows, number % DEPTH] == number)
+        behind = ~here & (self._dry[rows] > 0) & (self.held[rows] > 0)
+        if behind.any():
+            self._catch_up(rows[behind])
+            number = self._next[rows]
+            here = self._started[rows] & (self._numbers[rows, number % DEPTH] == number)
         place = number % DEPTH
-        here = self._started[rows] & (self._numbers[rows, place] == number)
         waited = now - self._arrivals[rows, place]
         hold = here & self._paused[rows] & (waited + 1e-3 < self._holds[rows, place])
         owed = self._owed[rows] & self._started[rows] & (self.held[rows] > 0) & ~self._paused[rows]
@@ -301,6 +309,16 @@ class JitterBuffer:
         at = np.flatnonzero(play)
         shrink[at] = self._too_deep(rows[at], waited[at], now, silent[at])
         return Popped(slots, verdicts, following, shrink)
+
+    def _catch_up(self, rows: Rows) -> None:
+        """What was waited for is lost, as a later packet shows. The waiting has filled its time already."""
+        numbers = self._numbers[rows]
+        missing = np.where(numbers >= 0, numbers, np.iinfo(np.int64).max).min(axis=1) - self._next[rows]
+        spent = np.where(self._paused[rows], missing, np.minimum(missing, self._dry[rows]))
+        # Where the packet behind a lost one tells what it was, the last of a gap is worth a packet's time of delay: so
+        # is then every single loss to come.
+        self._next[rows] += np.maximum(spent - (self.recoverable[rows] & ~self._paused[rows]), 0)
+        self._dry[rows] = 0
 
     def _play(self, rows: Rows, place: NDArray[np.int64], play: Bools, waited: F64, slots: I32) -> None:
         every = bool(play.all())

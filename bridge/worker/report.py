@@ -55,8 +55,6 @@ class Reporter:
         self._names: dict[int, str] = {}
         self._xr: set[int] = set()
         self.malformed = 0
-        self.goodbyes: list[int] = []
-        """Rows whose far end said BYE."""
 
     def add(self, row: int, cname: str, now: float, *, xr: bool) -> None:
         """A stream begins (or changes) in ``row``."""
@@ -115,11 +113,8 @@ class Reporter:
                 self._take_blocks(row, packet.reports, arrival)
             case rtcp.ReceiverReport():
                 self._take_blocks(row, packet.reports, arrival)
-            case rtcp.Bye():
-                if int(self._table.remote_ssrc[row]) in packet.ssrcs:
-                    self.goodbyes.append(row)
             case _:
-                pass
+                pass  # a BYE too: calls are ended by signalling
 
     def _take_blocks(self, row: int, blocks: tuple[rtcp.ReportBlock, ...], arrival: int) -> None:
         for block in blocks:

@@ -179,7 +179,7 @@ class StreamTable:
             self.by_report_source.drop(self._key(row, self.report_names[row]), row)
             self.report_names[row] = 0 if report is None else report
             if report is not None:
-                self.by_report_source.put(self._key(row, report), row)
+                self._claim(self.by_report_source, row, report)
 
     def _configure_sending(self, row: int, spec: SetStream, send: Kind) -> None:
         if self.send_kind[row] != send:
@@ -208,7 +208,13 @@ class StreamTable:
         self.latch[row] = NO_ADDRESS if remote is None else EXPECTED
         self.names[row] = 0 if remote is None else remote
         if remote is not None:
-            self.by_source.put(self._key(row, remote), row)
+            self._claim(self.by_source, row, remote)
+
+    def _claim(self, where: AddressTable, row: int, address: NDArray[np.uint32]) -> None:
+        """Expect a row's packets from an address, unless they are another's: an SDP may name any address."""
+        key = self._key(row, address)
+        if where.find(key[None])[0] < 0:
+            where.put(key, row)
 
     def latch_at(self, row: int, source: NDArray[np.uint32]) -> bool:
         """The stream's true source is ``source``; returns whether that is news."""
@@ -219,6 +225,7 @@ class StreamTable:
         same = bool((self.names[row, :6] == source[:6]).all())
         self.latch[row] = LATCHED
         if same:
+            self._claim(self.by_source, row, source)  # which had been another's until now
             return not known
         self.by_source.drop(self._key(row, self.names[row]), row)
         self.names[row] = source
@@ -226,7 +233,7 @@ class StreamTable:
         if self.mux[row]:
             self.by_report_source.drop(self._key(row, self.report_names[row]), row)
             self.report_names[row] = source
-            self.by_report_source.put(self._key(row, source), row)
+            self._claim(self.by_report_source, row, source)
         self.generation += 1
         return True
 

@@ -16,7 +16,7 @@ from bridge.media.codecs import CodecError, FrameDecoder
 from bridge.media.codecs.g711 import PCMA, PCMU
 from bridge.media.codecs.g722 import G722Decoder, G722Level
 from bridge.media.codecs.l16 import MONO as L16
-from bridge.media.codecs.opus import OpusDecoder, packet_ticks
+from bridge.media.codecs.opus import FEC_BELOW, OpusDecoder, packet_ticks
 from bridge.media.conceal import Concealer
 from bridge.media.jitter import CONCEAL, PLAY, STRETCH, JitterBuffer, Popped
 from bridge.media.noise import cn_power, comfort_noise
@@ -271,7 +271,9 @@ class Voices:
         opus = np.flatnonzero(play & (kinds == Kind.OPUS))
         if opus.size:
             at = slots[opus]
-            ticks[opus] = packet_ticks(self._pool.flat, at.astype(np.int64) * STRIDE + notes.offset[at], notes.size[at])
+            start = at.astype(np.int64) * STRIDE + notes.offset[at]
+            ticks[opus] = packet_ticks(self._pool.flat, start, notes.size[at])
+            self._jitter.recoverable[rows[opus]] = self._pool.flat[start] < FEC_BELOW
         other = play & ((kinds == Kind.CN) | (kinds == Kind.EVENT))
         ticks[other] = need[other]
         if other.any():
@@ -285,6 +287,7 @@ class Voices:
             turned = rows[changed]
             self._table.main_kind[turned] = kinds[changed]
             self._jitter.clock[turned] = CLOCK_RATE[kinds[changed]]
+            self._jitter.recoverable[turned] = False
         return Pull(rows, slots, popped.verdicts, popped.following, popped.shrink & play, kinds, ticks)
 
     # ------------------------------------------------------------------------------------- decoding

@@ -6,6 +6,7 @@ kernel's receive timestamps are switched off: a packet arrives when its beat run
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ from bridge.media.wire import SO_TIMESTAMPNS
 from bridge.worker.beat import Beat
 from bridge.worker.protocol import Address, Begin, CodecSpec, Event, SetRoom, SetStream, SrtpKey
 
-FIRST_PORT = 22500
+FIRST_PORT = 22500 + 8 * (os.getpid() % 60)
+"""Two runs at once should not meet."""
 BEAT = 0.020
 
 CODECS = {

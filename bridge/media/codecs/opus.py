@@ -29,6 +29,8 @@ MAX_SAMPLES = 5760
 """120 ms at 48 kHz, the longest packet (RFC 6716 §3.1)."""
 MAX_PAYLOAD = 1275
 DEFAULT_BITRATE = 32000
+FEC_BELOW = 128
+"""First bytes of packets that have SILK in them, and so room for in-band FEC (RFC 6716 §3.1, §2.1.7)."""
 _FRAME_MS = np.array([10, 20, 40, 60] * 3 + [10, 20] * 2 + [2.5, 5, 10, 20] * 4)
 """(32,) frame length by TOC configuration (RFC 6716 §3.1, table 2)."""
 
@@ -76,8 +78,8 @@ def packet_ticks(pool: U8, starts: NDArray[np.int64], sizes: I32) -> I32:
 
 
 def packet_has_fec(payload: Payload) -> bool:
-    """Whether a packet may carry the one before it (in-band FEC, RFC 6716 §2.1.7): SILK or hybrid mode."""
-    return len(payload) > 1 and payload[0] >> 3 < 16
+    """Whether a packet may carry the one before it."""
+    return len(payload) > 1 and payload[0] < FEC_BELOW
 
 
 class OpusDecoder:
