@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -17,6 +16,8 @@ from . import spectrum
 from .ports import free_ports
 from .process import Process, need, until
 
+ACCOUNT, PASSWORD = "account", "secret"
+"""At the server's registrar."""
 SCENARIOS = Path(__file__).parent / "sipp"
 CODECS = {"PCMU": "PCMU/8000/1", "PCMA": "PCMA/8000/1", "G722": "G722/16000/1", "opus": "opus/48000/2"}
 """As baresip writes them; ours: as in the settings."""
@@ -62,16 +63,24 @@ class Baresip(Phone):
         # It takes the port above as well, for TLS.
         self.port = free_ports(4)
         self._control_port, media = self.port + 2, free_ports(8)
+        # At its end baresip hangs up.
+        played = spectrum.write_tone(self._directory / "tone.wav", tone, 90.0)
         self.uri = f"sip:{self.user}@127.0.0.1:{self.port}"
         self._transport = transport
-        modules = ["opus", "g722", "g711", "sndfile", "ausine", "aufile", "aubridge", *(["srtp"] if encryption else [])]
+        modules = ["opus", "g722", "g711", "sndfile", "aufile", "aubridge", *(["srtp"] if encryption else [])]
         config = [
             f"sip_listen 127.0.0.1:{self.port}",
             *([f"sip_certificate {certificate}"] if certificate else []),
-            *("call_local_timeout 60", "call_max_calls 4", "ringback_disabled yes", "menu_bell no"),
-            # ausine does 48 kHz stereo only; baresip's resampler does the rest.
-            *(f"audio_source ausine,{tone}", "audio_player aubridge,nil", "audio_alert aubridge,nil"),
-            *("ausrc_srate 48000", "ausrc_channels 2", "audio_level yes", "audio_buffer 20-160"),
+            *(
+                "call_local_timeout 60",
+                "call_max_calls 4",
+                "ringback_disabled yes",
+                "menu_bell no",
+                "statmode_default off",
+            ),
+            *(f"audio_source aufile,{played}", "audio_player aubridge,nil", "audio_alert aubridge,nil"),
+            # Of the file; baresip's resampler does the rest.
+            *("ausrc_srate 16000", "ausrc_channels 1", "audio_level yes", "audio_buffer 20-160"),
             *("ausrc_format s16", "auplay_format s16", "auenc_format s16", "audec_format s16"),
             *(f"rtp_ports {media}-{media + 7}", "rtcp_mux no", "jitter_buffer_delay 1-10", "opus_bitrate 28000"),
             *(f"snd_path {self._directory}", "module_path /usr/lib/baresip/modules"),
@@ -318,7 +327,7 @@ class PyVoip(Phone):
         self._command = [
             *(sys.executable, "-W", "ignore", str(Path(__file__).with_name("pyvoip_phone.py"))),
             *(str(registrar_port), str(free_ports(2)), str(media), str(media + 10)),
-            *(f"t{tone}", number, str(tone), str(seconds), str(self._heard)),
+            *(ACCOUNT, number, str(tone), str(seconds), str(self._heard)),
         ]
 
     def __enter__(self) -> Self:
@@ -332,12 +341,6 @@ class PyVoip(Phone):
         """Its whole call, once that is over; all but the first ``seconds``."""
         self.process.expect("recorded", 40.0)
         return spectrum.read(self._heard).after(seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class SippResult:
-    status: int
-    log: str
 
 
 class Sipp(Phone):
@@ -354,7 +357,6 @@ class Sipp(Phone):
         calls: int = 1,
         rate: float = 10.0,
         tone: int = 0,
-        keys: dict[str, str] | None = None,
         limit: float = 60.0,
     ) -> None:
         need("sipp", "sip-tester")
@@ -363,14 +365,13 @@ class Sipp(Phone):
         self._directory = directory
         media = free_ports(4)
         if tone:
+            # The scenario's rtp_stream takes no keyword, so the name is fixed; one a directory.
             spectrum.write_ulaw(directory / "tone.ul", tone, 10.0)
-        keys = {"tone": str(directory / "tone.ul"), **(keys or {})}
         self._command = [
             *("sipp", f"127.0.0.1:{port}", "-sf", str(SCENARIOS / scenario), "-s", service),
             *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(free_ports(2)), "-mp", str(media)),
             *("-t", {"udp": "u1", "tcp": "t1"}[transport], "-nostdin", "-trace_err", "-error_file", f"{name}.err"),
             *("-m", str(calls), "-r", f"{rate:g}", "-timeout", f"{limit:g}s"),
-            *(part for key, value in keys.items() for part in ("-key", key, value)),
         ]
         self._errors = directory / f"{name}.err"
 

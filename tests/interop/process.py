@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -41,7 +41,8 @@ def until(condition: Callable[[], T], what: str, seconds: float = 10.0) -> T:
 class Process:
     """A child in a process group of its own, its output in a file.
 
-    coreutils' ``timeout`` stands above it, so that it ends even if we are killed.
+    coreutils' ``timeout`` stands above it, so that it ends even if we are killed: ``limit`` seconds after its start by
+    SIGTERM, ``grace`` seconds after any SIGTERM by SIGKILL. Like systemd, it signals the whole group.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Process:
         log: Path,
         *,
         limit: float = 120.0,
+        grace: float = 2.0,
         env: Mapping[str, str] | None = None,
         stdin: bool = False,
         cwd: Path | None = None,
@@ -58,7 +60,7 @@ class Process:
         self.name = Path(command[0]).name
         with log.open("wb") as output:
             self._popen = subprocess.Popen(
-                ["timeout", "-k", "2", f"{limit:g}", *command],
+                ["timeout", "-k", f"{grace:g}", f"{limit:g}", *command],
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -96,7 +98,7 @@ class Process:
             assert words in self.text, f"{self.name} ended without {words!r}"
 
     @contextlib.contextmanager
-    def _explained(self) -> object:  # type: ignore[misc]
+    def _explained(self) -> Iterator[None]:
         try:
             yield
         except BaseException as error:

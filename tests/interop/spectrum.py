@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+LEVEL = -18.0
+"""dBFS of the tones that are played: four of them together stay below what a limiter would touch."""
 SILENCE = -120.0
 """dBFS, for nothing at all."""
 HEARD, ABSENT = -45.0, -60.0
@@ -80,21 +82,24 @@ def size(path: Path) -> int:
     return path.stat().st_size
 
 
-def write_tone(path: Path, frequency: int, seconds: float, *, rate: int = 48_000, channels: int = 2) -> Path:
-    """A sine at -9 dBFS."""
-    count = round(seconds * rate)
-    pcm = np.sin(2 * np.pi * frequency * np.arange(count) / rate) * 32767 * 10 ** (-9 / 20)
+def _sine(frequency: int, seconds: float, rate: int) -> NDArray[np.float64]:
+    """16-bit scale."""
+    return np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate) * 32767 * 10 ** (LEVEL / 20)
+
+
+def write_tone(path: Path, frequency: int, seconds: float, *, rate: int = 16_000, channels: int = 1) -> Path:
+    """A sine at :data:`LEVEL`."""
     with wave.open(str(path), "wb") as out:
         out.setnchannels(channels)
         out.setsampwidth(2)
         out.setframerate(rate)
-        out.writeframes(np.repeat(pcm.astype("<i2"), channels).tobytes())
+        out.writeframes(np.repeat(_sine(frequency, seconds, rate).astype("<i2"), channels).tobytes())
     return path
 
 
 def write_ulaw(path: Path, frequency: int, seconds: float) -> Path:
-    """A sine at -9 dBFS, raw G.711 u-law at 8 kHz, for sipp's rtp_stream."""
-    pcm = np.sin(2 * np.pi * frequency * np.arange(round(seconds * 8000)) / 8000) * 32767 * 10 ** (-9 / 20)
+    """A sine at :data:`LEVEL`, raw G.711 u-law at 8 kHz, for sipp's rtp_stream."""
+    pcm = _sine(frequency, seconds, 8000)
     # G.711: sign, three bits of exponent, four of mantissa, all inverted.
     magnitude = np.minimum(np.abs(pcm).astype(np.int64), 32635) + 132
     exponent = np.floor(np.log2(magnitude)).astype(np.int64) - 7
