@@ -24,8 +24,8 @@ HangUpReason: TypeAlias = Literal["too-many-tries", "no-answer"]
 TRIES = 3
 """Wrong numbers or PINs, and prompts that nobody answered, before the call is ended."""
 FIRST_DIGIT = 10.0
-"""Seconds from the end of a prompt to the first key: twice MSCML's default (RFC 5022 §6.1.2), for who must find the
-invitation first."""
+"""Seconds from the end of a prompt to the first key: time to find the invitation and the number on
+it; a shorter one nags."""
 SPEECH = 30.0
 """Seconds after which a prompt counts as said though nobody reported its end: no prompt is half as long."""
 NAME_SECONDS = 4.0
@@ -153,7 +153,7 @@ class Admission:
         now: float,
         *,
         room: RoomSettings | None = None,
-        language: Language = "fr-CA",
+        language: Language | None = None,
         choose_language: bool = False,
         recorded_name: str = "",
     ) -> None:
@@ -161,14 +161,15 @@ class Admission:
 
         Args:
             room: the room that was dialled; None: ask for its number.
-            language: by the number dialled or by setting; a dialled room's own comes first.
+            language: known by the number dialled or by setting; None: the room's, and French until it is known.
             choose_language: ask for the language by key first (so does a dialled room whose settings say it).
             recorded_name: a clip that is known already; the caller is not asked for the name then.
         """
         self._directory = directory
         self._room = room
-        self._language: Language = room.language if room else language
+        self._language: Language = language or (room.language if room else "fr-CA")
         self._ask_language = choose_language or (room is not None and room.choose_language)
+        self._language_known = language is not None or self._ask_language
         self._recorded_name = recorded_name
         self._role: Role = "guest"
         self._step = Step.LANGUAGE
@@ -355,7 +356,7 @@ class Admission:
         if self._step is Step.NUMBER:
             self._room = self._directory.find(self._keyed) if self._keyed else None
             if self._room is not None:
-                if not self._ask_language:
+                if not self._language_known:
                     self._language = self._room.language
                 self._go_on(Step.PIN, now)
                 return

@@ -1,7 +1,7 @@
 """Conference-info documents (RFC 4575): full ones, and partial ones with what changed.
 
 A *user* is a URI; people who call from one URI are its *endpoints*. In a partial document a user that changed stands
-whole, with ``state="full"``, and one that left with ``state="deleted"`` (§4.4): a subscriber needs no finer merging.
+whole, with ``state="full"``, and one that left with ``state="deleted"``: a subscriber needs no finer merging.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _recent = _Recent()
 
 
 class Watcher:
-    """One subscription: what it was sent last, and its version counter (RFC 4575 §4.6 and §5.2)."""
+    """One subscription: what it was sent last, and its version counter (RFC 4575 §5.2)."""
 
     def __init__(self, entity: str) -> None:
         """``entity`` is the conference's URI, ``sip:demo@bridge.example``: that of the focus (``isfocus``)."""
@@ -123,13 +123,13 @@ def _facts(snapshot: RoomSnapshot) -> _Facts:
 
 
 def _uri(one: Participant) -> str:
-    """Who withholds the URI (RFC 3323 §4.1.1.3) is still told from the others who do."""
+    """Who withholds the URI (RFC 3323) is still told from the others who do."""
     if not one.uri or one.uri.rstrip(">").lower().endswith("@anonymous.invalid"):
         return f"sip:anonymous{one.number}@anonymous.invalid"
     return one.uri
 
 
-# The order of elements is the schema's (RFC 4575 §6).
+# The order of elements is the schema's.
 
 
 def _description(entity: str, facts: _Facts) -> str:

@@ -16,7 +16,7 @@ DIGITS = "0123456789*#ABCD"
 """The events 0 to 15 of RFC 4733 §3.2. Keys use no letter: telephones have none."""
 
 INTER_DIGIT = 4.0
-"""Seconds between the keys of one sequence: KPML's default (RFC 4730 §4.9), enough to look from a card to the phone."""
+"""Seconds between the keys of one sequence: KPML's default (RFC 4730), enough to look from a card to the phone."""
 
 SAME_PRESS = 1.0
 """Seconds within which one press may arrive in its several forms: the event or tone waits in the jitter buffer (up to
