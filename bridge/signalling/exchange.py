@@ -50,7 +50,10 @@ class Exchange:
         self.flow = flow
 
     def start(self, now: float) -> Exchange:
-        self._send(self._make(), now)
+        request = self._make()
+        if self._credentials is not None:
+            self._credentials.prepare(request)
+        self._send(request, now)
         return self
 
     def cancel(self, now: float) -> None:

@@ -247,7 +247,7 @@ class TransactionLayer:
             self._broken_framing(error, flow, now)
         else:
             if framer.pings:
-                self._out.append((PONG, flow))
+                self._out.append((PONG * framer.pings, flow))
 
     def closed(self, flow: Flow, now: float) -> None:
         """A stream connection ended or could not be opened."""

@@ -1,0 +1,126 @@
+"""Too much of anything: said so, counted, slowed, never kept."""
+
+from __future__ import annotations
+
+from bridge.signalling.endpoint_settings import EndpointSettings
+from bridge.signalling.event import IncomingCall, Malformed, Rejected
+from bridge.signalling.message import Response
+from tests.signalling.network import Network, Phone
+from tests.signalling.scenario import ANSWER, OFFER, A, B, C, answering, call, dial, ended, request, tag_of
+
+
+def test_beyond_the_limit_calls_get_503_with_retry_after(net: Network) -> None:
+    alice, bob = net.endpoint(A), net.endpoint(B, settings=EndpointSettings(max_calls=2))
+    first, _ = call(net, alice, bob)
+    second, _ = call(net, alice, bob)
+    third = dial(net, alice)
+    net.run(20)
+    over = ended(net, alice, third)
+    assert over is not None
+    assert over.code == 503
+    refusal = next(data for _, data, _ in net.log if data.startswith(b"SIP/2.0 503"))
+    assert 10 <= int(refusal.split(b"Retry-After: ")[1].split(b"\r")[0]) <= 20
+    assert net.events(bob, Rejected)
+    for number in (first, second):
+        alice.hangup(number, net.now)
+
+
+def test_calls_that_come_too_fast_get_503(calm: Network) -> None:
+    bob = calm.endpoint(B, settings=EndpointSettings(max_calls_per_second=10, call_burst=20))
+    phone = Phone(calm, A)
+    calm.when(bob, IncomingCall, lambda event: bob.reject(event.call, 486, calm.now))
+    for n in range(50):
+        phone.send(request("INVITE", call_id=f"c{n}", body=OFFER), B)
+    calm.run(1)
+    codes = [m.status for m in phone.got if isinstance(m, Response) and m.status != 100]
+    first = dict.fromkeys((m.call_id, m.status) for m in phone.got if isinstance(m, Response) and m.status > 100)
+    assert len(codes) >= 50
+    assert sorted(status for _, status in first).count(486) == 20
+    assert sorted(status for _, status in first).count(503) == 30
+
+
+def test_draining_takes_no_new_calls_and_keeps_the_old(net: Network) -> None:
+    alice, bob = net.endpoint(A), net.endpoint(B)
+    old, theirs = call(net, alice, bob)
+    bob.drain(net.now)
+    new = dial(net, alice)
+    net.run(20)
+    assert (ended(net, alice, new) or ended(net, alice, old)).code == 503  # type: ignore[union-attr]
+    assert ended(net, bob, theirs) is None
+    alice.hangup(old, net.now)
+    net.run(20)
+    assert ended(net, bob, theirs)
+
+
+def test_a_scanner_is_counted_then_ignored_then_heard_again(calm: Network) -> None:
+    bob = calm.endpoint(B, settings=EndpointSettings(domains=frozenset({"192.0.2.2"}), rejections_per_minute=30))
+    scanner = Phone(calm, A)
+    for n in range(100):
+        scanner.send(request("REGISTER", call_id=f"s{n}", uri="sip:elsewhere.example"), B)
+        calm.run(0.1)
+    answered = len(scanner.got)
+    assert 30 <= answered <= 40
+    assert len(calm.events(bob, Rejected)) == answered
+    assert bob.held()["transactions"] <= answered
+    calm.run(60)
+    scanner.send(request("OPTIONS", call_id="later"), B)
+    calm.run(0.2)
+    assert len(scanner.got) == answered + 1
+
+
+def test_nobody_else_pays_for_a_scanner(calm: Network) -> None:
+    bob = calm.endpoint(B, settings=EndpointSettings(rejections_per_minute=5))
+    scanner, caller = Phone(calm, A), Phone(calm, C)
+    answering(calm, bob)
+    for n in range(20):
+        scanner.send(request("PUBLISH", call_id=f"s{n}"), B)
+        calm.run(0.05)
+    caller.send(request("INVITE", call_id="good", body=OFFER, here=C), B)
+    calm.run(0.2)
+    assert caller.responses("INVITE") == [200]
+    caller.send(request("ACK", call_id="good", to_tag=tag_of(caller), here=C), B)
+    caller.send(request("BYE", 2, call_id="good", to_tag=tag_of(caller), here=C), B)
+
+
+def test_a_silenced_source_can_still_end_its_call(calm: Network) -> None:
+    bob = calm.endpoint(B, settings=EndpointSettings(rejections_per_minute=5))
+    phone = Phone(calm, A)
+    answering(calm, bob)
+    phone.send(request("INVITE", body=OFFER), B)
+    calm.run(0.2)
+    tag = tag_of(phone)
+    phone.send(request("ACK", to_tag=tag), B)
+    for n in range(20):
+        phone.send(request("PUBLISH", call_id=f"s{n}"), B)
+        calm.run(0.05)
+    assert len([m for m in phone.got if isinstance(m, Response) and m.status == 405]) < 10
+    phone.send(request("BYE", 2, to_tag=tag), B)
+    calm.run(0.2)
+    assert phone.responses("BYE") == [200]
+
+
+def test_unreadable_bytes_are_counted_and_slow_their_sender_down(calm: Network) -> None:
+    bob = calm.endpoint(B, settings=EndpointSettings(rejections_per_minute=10))
+    noise = Phone(calm, A)
+    broken = bytes(request("OPTIONS")).replace(b"Max-Forwards: 70", b"Max-Forwards: many")
+    for _ in range(50):
+        noise.send(broken, B)
+        noise.send(b"\xff" * 40, B)
+        calm.run(0.01)
+    calm.run(0.1)
+    assert len(calm.events(bob, Malformed)) == 100
+    assert 4 <= len(noise.got) <= 12
+    assert noise.responses() == [400]
+
+
+def test_a_retransmission_flood_makes_nothing_new(calm: Network) -> None:
+    bob, phone = calm.endpoint(B), Phone(calm, A)
+    calm.when(bob, IncomingCall, lambda event: bob.answer(event.call, ANSWER, calm.now))
+    invite = request("INVITE", body=OFFER)
+    for _ in range(200):
+        phone.send(invite, B)
+    calm.run(0.3)
+    assert len(calm.events(bob, IncomingCall)) == 1
+    assert bob.held()["transactions"] == 1
+    phone.send(request("ACK", to_tag=tag_of(phone)), B)
+    phone.send(request("BYE", 2, to_tag=tag_of(phone)), B)
