@@ -270,6 +270,8 @@ class Proof:
     verdict: Verdict
     user: str = ""
     """Who is claimed; trust it only if PROVED."""
+    algorithm: str = ""
+    """What the client chose."""
 
 
 class Challenger:
@@ -297,13 +299,13 @@ class Challenger:
         self._forgotten = -1.0
         """Nonces made up to then may have been used and forgotten: they are stale unless their counts are kept."""
 
-    def challenges(self, now: float, *, stale: bool = False) -> list[tuple[str, str]]:
-        """One WWW-Authenticate for each algorithm, best first."""
+    def challenges(self, now: float, *, stale: bool = False, plain: bool = False) -> list[tuple[str, str]]:
+        """One WWW-Authenticate for each algorithm, best first; ``plain``: MD5 alone, if it is one of them."""
         nonce = self._nonce(now)
         tail = ", stale=true" if stale else ""
         return [
             ("WWW-Authenticate", f'Digest realm="{self._realm}", nonce="{nonce}", algorithm={name}, qop="auth"{tail}')
-            for name in self._algorithms
+            for name in (("MD5",) if plain and "MD5" in self._algorithms else self._algorithms)
         ]
 
     def verify(self, request: Request, passwords: Passwords, now: float) -> Proof:
@@ -338,11 +340,11 @@ class Challenger:
         )
         right = hmac.compare_digest(expected.encode(), given["response"].lower().encode("utf-8", "surrogateescape"))
         if not right or password is None:
-            return Proof(Verdict.WRONG, user)
+            return Proof(Verdict.WRONG, user, algorithm)
         # A client without qop counts nothing: its nonce is good for one request.
         if self._fresh(given["nonce"], now) and self._first(given["nonce"], int(count, 16) if qop else 1, now):
-            return Proof(Verdict.PROVED, user)
-        return Proof(Verdict.STALE, user)
+            return Proof(Verdict.PROVED, user, algorithm)
+        return Proof(Verdict.STALE, user, algorithm)
 
     def _given(self, request: Request) -> dict[str, str] | None:
         """Our realm's credentials; a request may carry those of others (§22.3)."""

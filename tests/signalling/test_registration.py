@@ -14,8 +14,10 @@ from bridge.signalling.endpoint import Endpoint
 from bridge.signalling.endpoint_settings import EndpointSettings
 from bridge.signalling.event import BindingsChanged, CallAnswered, IncomingCall, RegistrationChanged, Rejected
 from bridge.signalling.flow import Flow, Transport
+from bridge.signalling.identity import REMEMBERED, Plain
 from bridge.signalling.message import Request, Response
 from bridge.signalling.registrar import Registrar, RegistrarSettings
+from bridge.signalling.stack import Incoming
 
 from .network import Network, Phone
 
@@ -45,6 +47,7 @@ class Terminal(Phone):
             "Call-ID": self.call_id,
             "CSeq": f"{self.cseq} {method}",
             "Contact": contact or f"<sip:alice@{host}:{port}>",
+            "User-Agent": "Terminal 1",
             **fields,
         }
         return Request.build(method, "sip:192.0.2.1", list(headers.items()))
@@ -106,6 +109,58 @@ def test_every_algorithm_is_offered_and_md5_alone_is_enough() -> None:
     asked = alice.request()
     assert alice.credentials.answer(only, asked)
     assert alice.exchange(asked).status == 200
+
+
+def algorithms(response: Response) -> list[str]:
+    assert response.status == 401
+    return [value.partition("algorithm=")[2].partition(",")[0] for value in response.headers.raw("WWW-Authenticate")]
+
+
+@pytest.mark.parametrize("agent", ["baresip v1.0.0 (x86_64/linux)", ""])
+def test_phones_that_choke_on_sha_256_are_asked_for_md5_alone(agent: str) -> None:
+    network = Network()
+    office(network)
+    alice = Terminal(network, ALICE)
+    assert algorithms(alice.exchange(alice.request(**{"User-Agent": agent}))) == ["MD5"]
+    assert alice.ask(**{"User-Agent": agent}) == [401, 200]
+
+
+def test_a_phone_that_did_not_understand_is_asked_for_md5_the_next_time() -> None:
+    network = Network()
+    office(network)
+    alice, other = Terminal(network, ALICE), Terminal(network, OTHER)
+    assert algorithms(alice.exchange(alice.request())) == ["SHA-256", "MD5"]
+    assert algorithms(alice.exchange(alice.request())) == ["SHA-256", "MD5"], "two at once are no sign"
+    network.run(30)
+    assert alice.ask() == [401, 200]
+    assert algorithms(alice.exchange(alice.request())) == ["MD5"], "and remembered"
+    assert algorithms(other.exchange(other.request())) == ["SHA-256", "MD5"]
+
+
+def test_a_phone_that_understood_is_asked_for_sha_256_for_ever() -> None:
+    network = Network()
+    office(network)
+    alice = Terminal(network, ALICE)
+    for _ in range(3):
+        assert alice.ask() == [401, 200]
+        network.run(30)
+    assert algorithms(alice.exchange(alice.request())) == ["SHA-256", "MD5"]
+
+
+def test_no_md5_where_it_is_not_offered() -> None:
+    network = Network()
+    office(network, settings=EndpointSettings(digest_algorithms=("SHA-256",)))
+    alice = Terminal(network, ALICE)
+    assert algorithms(alice.exchange(alice.request(**{"User-Agent": "baresip v1.0.0"}))) == ["SHA-256"]
+
+
+def test_phones_that_never_answer_are_a_bounded_number() -> None:
+    plain = Plain()
+    request = Terminal(Network(), ALICE).request()
+    for n in range(REMEMBERED + 500):
+        incoming = Incoming(None, request, Flow(Transport.UDP, US, (f"host{n}", 1)))  # type: ignore[arg-type]
+        plain.asked(incoming, float(n))
+    assert len(plain) == REMEMBERED
 
 
 def test_a_wrong_password_binds_nothing_and_is_slowed_down() -> None:
