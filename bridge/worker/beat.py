@@ -18,17 +18,18 @@ from bridge.media.jitter import JitterBuffer
 from bridge.media.srtp import SrtpTable
 from bridge.media.wire import PacketPool, Receiver, open_pairs
 from bridge.mixer.gain import Agc
-from bridge.mixer.level import dbov, mean_square
+from bridge.mixer.level import mean_square
 from bridge.mixer.mix import AudioMix
 from bridge.mixer.mix import Voices as MixVoices
 from bridge.mixer.speaker import SpeakerDetector
 
 from . import protocol as say
+from .figures import PARTS, Figures
 from .intake import Intake
 from .kind import CLOCK_RATE, SAMPLE_RATE, Kind
 from .outflow import RATES, Outflow
 from .player import CLIP_RATE, Clips, Players, Talkers
-from .protocol import Address, Begin, Command, Event, SendState, SetRoom, SetStream, StreamReport
+from .protocol import Address, Begin, Command, Event, SetRoom, SetStream
 from .report import Reporter
 from .table import StreamTable, TableFull
 from .voice import Block, Voices
@@ -39,6 +40,10 @@ F32: TypeAlias = NDArray[np.float32]
 BEATS_A_SECOND = 50
 RTCP_EVERY = 5
 """Beats between looks at the RTCP sockets: a tenth of a second is soon enough for reports."""
+REPORT_FROM = 13
+"""The beat of each second in which gathering the report begins."""
+WATCHED_BEATS = 500
+"""Beats whose durations are reported (10 s): the 99th percentile is then the fifth worst, not the worst."""
 SILENT_AFTER = 5.0
 """Seconds without a packet between two :class:`~bridge.worker.protocol.Silent`."""
 SAMPLES = {rate: rate // BEATS_A_SECOND for rate in RATES}
@@ -78,7 +83,7 @@ class Beat:
         self._build(begin.capacity)
         self._beats = 0
         self._late = 0
-        self._durations = np.zeros(BEATS_A_SECOND)
+        self._durations = np.zeros(WATCHED_BEATS)
         self._recordings: dict[int, Recording] = {}
         self._senders: dict[int, deque[EventSender]] = {}
         self._said_silent: NDArray[np.float64] = np.zeros(begin.capacity)
@@ -112,6 +117,7 @@ class Beat:
         self._reporter = Reporter(
             self.table, self._jitter, self._srtp, (self._fds, self._rtcp_fds), self._rng, self._out.heard_loss
         )
+        self._figures = Figures(self.table, self._jitter, self._srtp, self._reporter, self._voices.levels.power)
         self._clips = Clips()
         self._players = Players(self._clips, self._on_said)
         self._talkers = Talkers(self._clips)
@@ -138,7 +144,7 @@ class Beat:
         self._sign()
         self._out.run(private, now)
         self._slowly(now, realtime)
-        self._durations[self._beats % BEATS_A_SECOND] = time.monotonic() - now + late
+        self._durations[self._beats % len(self._durations)] = time.monotonic() - now + late
 
     def _slowly(self, now: float, realtime: float) -> None:
         """What need not happen every beat; spread so that no beat does it all."""
@@ -150,7 +156,10 @@ class Beat:
             self._reporter.send(now, realtime)
         if self._beats % BEATS_A_SECOND == 7:
             self._watch(now)
-        if self._beats % BEATS_A_SECOND == 13:
+        part = self._beats % BEATS_A_SECOND - REPORT_FROM
+        if 0 <= part < PARTS:
+            self._figures.gather(part)
+        if part == PARTS - 1:
             self._report()
 
     def _mixable(self, blocks: list[Block], rooms: dict[int, Pcm], talkers: dict[int, Pcm]) -> list[MixVoices]:
@@ -437,44 +446,11 @@ class Beat:
             self._emit(say.Silent(stream=int(table.stream[row]), seconds=seconds))
 
     def _report(self) -> None:
-        table, jitter = self.table, self._jitter
-        rows = np.flatnonzero(table.live & ~table.simulated)
-        expected = jitter.expected(rows)
-        received = jitter.received[rows]
-        rollovers = self._srtp.rollover(rows)
-        levels = dbov(self._voices.levels.power[rows])
-        _, rtcp_indices = self._srtp.send_state(rows)
-        streams = []
-        for n, row in enumerate(rows.tolist()):  # once a second, for people to read
-            streams.append(
-                StreamReport(
-                    stream=int(table.stream[row]),
-                    received=int(received[n]),
-                    lost=max(int(expected[n] - received[n]), 0),
-                    late=int(jitter.late[row]),
-                    jitter_ms=round(1000 * float(jitter.jitter[row]), 2),
-                    delay_ms=round(1000 * float(jitter.delay[row]), 1),
-                    level_dbov=round(float(levels[n]), 1),
-                    sent=int(table.sent[row]),
-                    remote_lost=float(self._reporter.remote_lost[row]),
-                    round_trip_ms=round(1000 * float(self._reporter.round_trip[row]), 1),
-                    concealed_ms=int(1000 * jitter.concealed[row] * jitter.packet_time[row]),
-                    discarded=int(table.discarded[row]),
-                    send_state=SendState(
-                        ssrc=int(table.ssrc[row]),
-                        sequence=int(table.sequence[row]),
-                        timestamp=int(table.timestamp[row]),
-                        rollover=int(table.rollover[row]),
-                        rtcp_index=int(rtcp_indices[n]),
-                    ),
-                    receive_rollover=int(rollovers[n]),
-                )
-            )
-        beats = 1000 * np.sort(self._durations)
+        beats = 1000 * np.sort(self._durations[: min(self._beats, len(self._durations))])
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._emit(
             say.Report(
-                streams=tuple(streams),
+                streams=self._figures.take(),
                 beat_p50_ms=round(float(beats[len(beats) // 2]), 3),
                 beat_p99_ms=round(float(beats[-1 - len(beats) // 100]), 3),
                 beat_max_ms=round(float(beats[-1]), 3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import os
 import select
@@ -20,6 +21,8 @@ BEAT = 0.020
 """Seconds: the packet time that nearly every phone uses (RFC 3551 §4.2)."""
 CATCH_UP = 5
 """Beats that may be made up for at once after a stall; beyond that the time is lost for good, and counted."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""mallopt(3)"""
 BACKLOG = 8 << 20
 """Bytes of events that wait for a control that does not read; then reports are left out."""
 
@@ -139,10 +142,20 @@ def _obey(beat: Beat, link: Link, messages: list[bytes]) -> bool:
     return True
 
 
+def _keep_memory() -> None:
+    """Blocks of a beat's size come from the heap and stay there: glibc would map and unmap them every 20 ms, which is
+    a page fault for each 4 kB of them."""
+    with contextlib.suppress(AttributeError, OSError):  # another libc
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, 64 << 20)
+        mallopt(M_TRIM_THRESHOLD, 64 << 20)
+
+
 def main() -> int:
     """``python -m bridge.worker.process FD``: FD is our end of control's socket pair."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C on the terminal is for control, which tells us
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _keep_memory()
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(False)
     return run(Link(sock))
