@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from . import reference
 from . import settings as settings_module
 from .settings import Settings
 from .top import marks
@@ -145,7 +146,7 @@ def show_settings(
 ) -> None:
     """Print the settings in force, or their reference."""
     if markdown:
-        sys.stdout.write(settings_module.markdown())
+        sys.stdout.write(reference.markdown())
         return
     shown = _load(config, {}).model_dump(mode="json", exclude={"sip": {"accounts", "providers"}, "storage": {"url"}})
     for section in shown["room"].values():

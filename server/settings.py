@@ -1,7 +1,7 @@
 """All settings: one TOML file, the environment, flags; every one optional.
 
 Each section is frozen and stands beside its documentation: ``docs/configuration.md`` is generated from here
-(``visiopont settings --markdown``).
+(:mod:`.reference`).
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Sip(Section):
     )
     address: str = Field(
         default="",
-        description="the address we tell peers (Contact, SDP); empty: that of the listener, or of this machine's main "
-        "interface where a listener is on all",
+        description="the address we tell peers (Contact, SDP); empty: that of the listener, or the one that reaches "
+        "the peer where a listener is on all; behind NAT: the public one",
     )
     domains: tuple[str, ...] = Field(default=(), description="domains that are ours besides our addresses")
     tls_certificate: str = Field(default="", description="PEM file: certificate chain (and key, unless `tls_key`)")
@@ -290,33 +290,3 @@ def _keys(path: list[str]) -> list[str]:
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 model = inner
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
-
-
-def markdown() -> str:
-    """The configuration reference, from the settings themselves."""
-    lines = [
-        "# Configuration",
-        "",
-        "One TOML file (`visiopont.toml`, or `--config FILE`), the environment, and flags, each over the one before;",
-        "all optional. `[sip] address` in the file is `VISIOPONT_SIP__ADDRESS` in the environment.",
-        "This page is generated: `visiopont settings --markdown`.",
-    ]
-    for name, field in Settings.model_fields.items():
-        section = field.annotation
-        if not (isinstance(section, type) and issubclass(section, Section)):
-            continue
-        lines += [
-            "",
-            f"## [{name}]",
-            "",
-            (section.__doc__ or "").strip(),
-            "",
-            "| key | default | meaning |",
-            "|---|---|---|",
-        ]
-        for key, entry in section.model_fields.items():
-            default = entry.get_default(call_default_factory=True)
-            shown = ", ".join(f"`{d}`" for d in default) if isinstance(default, tuple) else f"`{default}`"
-            shown = "" if default in ("", ()) else shown
-            lines.append(f"| `{key}` | {shown} | {entry.description} |")
-    return "\n".join(lines) + "\n"
