@@ -25,6 +25,8 @@ from .kind import CLOCK_RATE, kind_of
 from .protocol import (
     Address,
     Begin,
+    Capture,
+    Captured,
     Command,
     DropRoom,
     DropStream,
@@ -130,6 +132,7 @@ class Worker:
         self._latched: dict[int, Address] = {}
         self._reports: dict[int, tuple[float, StreamReport]] = {}
         self._saying: dict[int, Say] = {}
+        self._capturing: dict[int, Capture] = {}
 
     @property
     def pid(self) -> int:
@@ -175,12 +178,16 @@ class Worker:
                 for table in (self._streams, self._talkers, self._latched, self._reports):
                     table.pop(command.stream, None)
                 self._forget_saying(stream=command.stream)
+                for capture in [c for c in self._capturing.values() if c.stream == command.stream]:
+                    del self._capturing[capture.capture]
             case Say():
                 if command.interrupt:
                     self._forget_saying(stream=command.stream, room=command.room)
                 self._saying[command.say] = command
             case Hush():
                 self._forget_saying(stream=command.stream, room=command.room)
+            case Capture():
+                self._capturing[command.capture] = command
             case _:
                 pass
 
@@ -294,6 +301,8 @@ class Worker:
                     self._reports[figures.stream] = (self._heard, figures)
             case Said():
                 self._saying.pop(event.say, None)
+            case Captured():
+                self._capturing.pop(event.capture, None)
             case _:
                 pass
         self._sink(self.number, event)
@@ -320,6 +329,8 @@ class Worker:
         for say in list(self._saying.values()):
             if not say.loop:  # what was being said is over: whoever waits for its end must not wait for ever
                 self._hear(Said(say=say.say, error="the media worker was restarted"))
+        for capture in list(self._capturing.values()):
+            self._hear(Captured(capture=capture.capture, stream=capture.stream, seconds=0.0))
 
     def _replay(self) -> None:
         """Tell a fresh worker all that the dead one knew."""

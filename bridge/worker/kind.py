@@ -44,8 +44,10 @@ def kind_of(codec: CodecSpec) -> Kind:
     """The kind of a negotiated codec.
 
     Raises:
-        ValueError: no worker knows it.
+        ValueError: no worker knows it, or its payload type is none.
     """
+    if not 0 <= codec.payload_type <= 127:
+        raise ValueError(f"{codec.payload_type} is no payload type")
     name = codec.name.upper()
     if name == "CN":
         return Kind.CN
