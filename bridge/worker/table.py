@@ -151,6 +151,11 @@ class StreamTable:
         """
         kinds = {codec.payload_type: kind_of(codec) for codec in spec.receive}
         send = kind_of(spec.send) if spec.send else Kind.NONE
+        for codec in (spec.send_event, spec.send_cn):
+            if codec is not None:
+                kind_of(codec)
+        if spec.send_state is not None and not 0 <= spec.send_state.ssrc < 1 << 32:
+            raise ValueError(f"{spec.send_state.ssrc} is no SSRC")
         remote = _words(spec.remote)
         report = _words(spec.remote if spec.rtcp_mux and not spec.remote_rtcp else spec.remote_rtcp)
         before = self.specs.get(spec.stream)

@@ -133,6 +133,10 @@ def test_a_full_table_says_so() -> None:
     [
         {"receive": (CodecSpec("GSM", 3, 8000),)},
         {"send": CodecSpec("L16", 11, 44100)},
+        {"receive": (CodecSpec("PCMU", 128, 8000),)},
+        {"send_event": CodecSpec("TELEPHONE-EVENT", -1, 8000)},
+        {"send_cn": CodecSpec("CN", 300, 8000)},
+        {"send_state": SendState(1 << 40, 0, 0)},
         {"remote": Address("example.org", 4000)},
         {"remote": Address("127.0.0.1", 70000)},
         {"remote_rtcp": Address("x", 4001)},
