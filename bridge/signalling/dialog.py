@@ -56,11 +56,13 @@ class Dialog:
     def uas(cls, request: Request, local_tag: str, flow: Flow, first_cseq: int) -> Dialog:
         """What ``request`` makes at the server (§12.1.1). Raises :class:`NoTarget`."""
         remote_tag = request.from_.tag or ""
+        # RFC 2543 knew no tag in From, and asked for no Contact: From is where such a peer is.
+        old = not remote_tag and "Contact" not in request.headers
         return cls(
             DialogId(request.call_id, local_tag, remote_tag),
             f"{request.headers['To']};tag={local_tag}",
             request.headers["From"],
-            _target(request),
+            str(request.from_.uri) if old else _target(request),
             tuple(request.record_route[:MAX_ROUTES]),
             first_cseq,
             request.cseq.number,

@@ -243,7 +243,7 @@ def _end_of_quote(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Via:
-    """One hop (§20.42)."""
+    """One hop (§20.42). Any version passes: whoever speaks another is to be told 505 on this way."""
 
     transport: str
     host: str
@@ -255,7 +255,7 @@ class Via:
         """Raises :class:`ParseError`."""
         protocol, _, parameters = text.partition(";")
         match = re.match(
-            r"\s*SIP\s*/\s*2\.0\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+(.+)\Z", protocol, re.IGNORECASE | re.DOTALL
+            r"\s*SIP\s*/\s*\d+\.\d+\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+(.+)\Z", protocol, re.IGNORECASE | re.DOTALL
         )
         if match is None:
             raise ParseError(f"no Via: {text[:60]!r}")
@@ -659,7 +659,7 @@ def _fault(message: Message) -> str:
 
 def _check_request(request: Request) -> None:
     headers = request.headers
-    for name, limit in (("Max-Forwards", 255), ("Expires", 1 << 32)):
+    for name, limit in (("Max-Forwards", 256), ("Expires", 1 << 32)):
         value = headers.get(name)
         if value is not None and not (value.isascii() and value.isdigit() and int(value) < limit):
             raise ParseError(f"{name} out of range")
