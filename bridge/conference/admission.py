@@ -315,8 +315,9 @@ class Admission:
         self._due = now + SPEECH + FIRST_DIGIT
 
     def _press_language(self, digit: str, now: float) -> None:
-        if digit in BY_KEY:
-            self._language = BY_KEY[digit]
+        self._language = BY_KEY.get(digit, self._language)
+        self._tries += 1
+        if digit in BY_KEY or self._tries >= TRIES:
             self._go_on(Step.NUMBER, now)
         else:
             self._ask(now)

@@ -216,6 +216,15 @@ def test_a_number_and_then_its_pin() -> None:
     assert caller.key("#1234"[1:])[-1] == Admit("c", "host", "fr-CA", "")
 
 
+def test_wrong_numbers_do_not_count_against_the_pin() -> None:
+    caller = Caller()
+    caller.listen()
+    caller.key("999#999#200")
+    assert caller.said[-1] is Phrase.ENTER_PIN
+    caller.key("0000#0000#1234")
+    assert caller.events[-1] == Admit("c", "host", "fr-CA", "")
+
+
 def test_three_numbers_that_are_none_then_goodbye() -> None:
     caller = Caller()
     for _ in range(2):
@@ -245,6 +254,11 @@ def test_another_key_asks_for_the_language_again_and_no_key_takes_the_one_at_han
     assert caller.said == [Phrase.CHOOSE_LANGUAGE] * 2
     caller.listen()
     assert caller.wait() == [Admit("salle", "guest", "fr-CA", "")]
+
+
+def test_three_keys_that_are_no_language_take_the_one_at_hand() -> None:
+    caller = Caller(room(choose_language=True))
+    assert caller.key("777")[-1] == Admit("salle", "guest", "fr-CA", "")
 
 
 def test_the_language_of_the_number_dialled_comes_before_the_rooms() -> None:

@@ -149,6 +149,7 @@ def test_a_partial_document_has_what_changed_and_nothing_else() -> None:
     (user,) = find(root, "users/user")
     assert user.attrib == {"entity": "sip:2@example.ca", "state": "deleted"}
     assert len(user) == 0
+    assert watcher.partial(here.snapshot()) is None, "told once"
     assert text(root, "conference-state/user-count") == ["2"]
 
 

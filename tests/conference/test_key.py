@@ -199,6 +199,13 @@ def test_a_half_keyed_sequence_in_a_room_is_told_in_time() -> None:
     assert here.deadline() is None
 
 
+def test_half_a_sequence_of_who_has_left_is_forgotten() -> None:
+    here = held()
+    key(here, ANNE, "*", now=5.0)
+    here.leave(ANNE, 6.0)
+    assert here.deadline() is None
+
+
 def test_keys_are_changed_while_the_room_is_on() -> None:
     here = held()
     here.change_settings({"keys": {"*8": "mute-self"}}, by=None, now=0.0)

@@ -321,6 +321,15 @@ def test_a_host_who_comes_back_in_time_saves_the_conference() -> None:
     assert list(here.events())[-1] == Ended("salle", "host-left")
 
 
+def test_a_host_who_comes_back_at_once_spares_everybody_the_warning() -> None:
+    here = held(ends_with_host=True, host_grace=120.0)
+    here.leave(HOST, 1.0)
+    join(here, HOST, now=2.0)
+    assert here.deadline() is None
+    here.expire(61.0)
+    assert not list(here.events())
+
+
 def test_one_of_two_hosts_may_leave() -> None:
     here = held(ends_with_host=True)
     here.set_role(ANNE, "host", by=HOST, now=0.0)
