@@ -171,6 +171,8 @@ class Calls:
             self._drop(leg)
             self._endpoint.reject(event.call, error.code, now, str(error))
             return None
+        # Some phones (pyVoIP) take no 200 that comes before any provisional response.
+        self._endpoint.ring(event.call, now)
         self._endpoint.answer(event.call, sdp, now)
         if event.offer is not None:
             self._agreed(leg, now)
