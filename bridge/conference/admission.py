@@ -33,8 +33,8 @@ NAME_SECONDS = 4.0
 CAPTURE_GRACE = 5.0
 """Seconds beyond :data:`NAME_SECONDS` to wait for the recording (a worker may be restarted meanwhile, which takes
 one), before the caller is let in without."""
-LONGEST = 20
-"""Digits of a number or PIN; more is no try to key one."""
+LONGEST = 64
+"""Digits of a number, as in :mod:`.settings`; more is no try to key one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "lobby": get_args(LobbyPolicy),
     "entry": get_args(Entry),
 }
-_NAME = re.compile(r"[a-z0-9][a-z0-9._+~-]{0,63}")
-"""A user part that needs no escaping (RFC 3261 §25.1) and no shift key."""
+_NAME = re.compile(r"[\w.~+'-]{1,64}")
+"""What may be dialled: letters of any language (escaped in a URI), digits, telephone numbers with their ``+``."""
+_NUMBER = re.compile(r"[0-9]{1,64}")
+"""As long as a name: a room may be named by its number."""
 _SWITCHES = (
     "choose_language",
     "announce_alone",
@@ -139,15 +141,16 @@ def _read(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
 def _check(settings: RoomSettings) -> None:
     def wrong(key: str, how: str) -> ValueError:
         value = "" if key.endswith("_pin") else f" {getattr(settings, key)!r}"
-        return ValueError(f"room {settings.name}: {key}{value}: {how}")
+        name = settings.name if isinstance(settings.name, str) and settings.name.isprintable() else "?"
+        return ValueError(f"room {name[:64]}: {key}{value}: {how}")
 
     for key in ("name", "number", "title", "host_pin", "guest_pin"):
         if not isinstance(getattr(settings, key), str):
             raise wrong(key, "write text, in quotes")
-    if not _NAME.fullmatch(settings.name):
-        raise wrong("name", "write 1 to 64 of a-z 0-9 . _ + ~ -, beginning with a letter or digit")
-    if settings.number and not re.fullmatch(r"[0-9]{1,20}", settings.number):
-        raise wrong("number", "write 1 to 20 digits, or leave it out")
+    if not _NAME.fullmatch(settings.name) or settings.name != settings.name.lower():
+        raise wrong("name", "write 1 to 64 lower-case letters, digits or . _ ~ + ' -")
+    if settings.number and not _NUMBER.fullmatch(settings.number):
+        raise wrong("number", "write 1 to 64 digits, or leave it out")
     if len(settings.title) > TITLE or not (settings.title.isprintable()):
         raise wrong("title", f"write one line of at most {TITLE} characters")
     for key, choices in _CHOICES.items():

@@ -232,7 +232,7 @@ def test_three_numbers_that_are_none_then_goodbye() -> None:
         caller.key("999#")
         assert caller.said[-2:] == [Phrase.NO_SUCH_ROOM, Phrase.ENTER_NUMBER]
     caller.listen()
-    caller.key("9" * 30)
+    caller.key("9" * 65)
     assert caller.said[-2:] == [Phrase.TOO_MANY_TRIES, Phrase.GOODBYE]
     assert caller.listen() == [HangUp("too-many-tries")]
 

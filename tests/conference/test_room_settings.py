@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.conference.house import House, NoSuchRoom
 from bridge.conference.key import Action
+from bridge.conference.placement import Placement
 from bridge.conference.settings import RoomSettings
 
 
@@ -40,7 +42,7 @@ def test_a_section_of_the_settings_file_is_read() -> None:
     ("section", "says"),
     [
         ({"pin": "1234"}, "no setting is called pin"),
-        ({"number": "12a"}, "number '12a': write 1 to 20 digits"),
+        ({"number": "12a"}, "number '12a': write 1 to 64 digits"),
         ({"number": 101}, "write text, in quotes"),
         ({"title": "a\nb"}, "one line"),
         ({"title": "x" * 201}, "200 characters"),
@@ -77,8 +79,8 @@ def test_a_wrong_pin_is_not_repeated_in_the_sentence() -> None:
     assert "12x" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "sip:x", "é", "x" * 65, "-x"])
-def test_a_name_that_needs_escaping_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "a b", "sip:x", "É", "a/b", "x" * 65])
+def test_a_name_that_could_not_be_dialled_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="name"):
         RoomSettings(name=name)
 
@@ -107,3 +109,14 @@ def test_whatever_is_written_is_read_or_refused_with_one_exception(section: dict
         return
     assert settings.name == "salle"
     hash(settings)
+
+
+@given(st.text("abAB019+._~-'éÉ %@", max_size=70) | st.text(max_size=70) | st.text("0123456789", max_size=70))
+def test_whatever_a_stranger_dials_opens_a_room_or_there_is_no_such_room(user: str) -> None:
+    template = RoomSettings(name="template")
+    house = House(template, Placement({0: (16000,)}, 10), lambda worker, command: None, ad_hoc=True, limit=5)
+    try:
+        settings = house.dialled(user)
+    except NoSuchRoom:
+        return
+    assert settings.name == user.lower()
