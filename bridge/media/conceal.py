@@ -31,6 +31,11 @@ class Concealer:
         self._at = 0
         self._lost = 0
 
+    def resume(self, past: Pcm) -> None:
+        """Begin with a past of at least :data:`HISTORY` that went elsewhere."""
+        self._past[:] = past[-len(self._past) :]
+        self._lost = 0
+
     def good(self, pcm: Pcm) -> Pcm:
         """Samples that arrived; after a gap their beginning is cross-faded with the continuation."""
         if self._lost:

@@ -74,5 +74,5 @@ class Figures:
 
 def _rounded(values: NDArray[np.float64] | F32, digits: int) -> NDArray[np.float64]:
     """For people to read, and short on the wire."""
-    rounded: NDArray[np.float64] = np.round(values.astype(np.float64), digits)
-    return rounded
+    wide: NDArray[np.float64] = values.astype(np.float64)
+    return wide.round(digits)

@@ -510,7 +510,7 @@ class Outflow:
             stamp = int(self._table.timestamp[row])
             if marker or row not in self._event_starts:
                 self._event_starts[row] = (stamp - offset) & 0xFFFFFFFF
-            self._table.marker[row] |= marker
+            self._table.marker[row] = marker  # in the event's first packet only (RFC 4733 §2.3)
             audio = at == who[0]
             time = passed[audio].sum(dtype=np.uint32)
             at = np.append(at[~audio], who[0])

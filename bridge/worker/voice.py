@@ -18,7 +18,7 @@ from bridge.media.codecs.g722 import G722Decoder, G722Level
 from bridge.media.codecs.l16 import MONO as L16
 from bridge.media.codecs.opus import FEC_BELOW, OpusDecoder, packet_ticks
 from bridge.media.conceal import Concealer
-from bridge.media.jitter import CONCEAL, PLAY, STRETCH, JitterBuffer, Popped
+from bridge.media.jitter import CONCEAL, NOTHING, PLAY, STRETCH, JitterBuffer, Popped
 from bridge.media.noise import cn_power, comfort_noise
 from bridge.media.timescale import shrink
 from bridge.media.wire import I32, STRIDE, U8, PacketPool
@@ -27,6 +27,7 @@ from bridge.mixer.select import Selector
 
 from .intake import SlotNotes
 from .kind import BYTES_PER_TICK, CLOCK_RATE, SAMPLE_RATE, Kind
+from .plain import BLOCK, Plain
 from .table import StreamTable
 
 Rows: TypeAlias = NDArray[np.intp]
@@ -193,6 +194,7 @@ class Voices:
         """(rows,) timestamp units taken from the ring and not yet played."""
         self._last_ticks: I32 = np.zeros(n, np.int32)
         self._voices: dict[int, Voice] = {}
+        self._plain = Plain(n)
         self.forced: NDArray[np.bool_] = np.zeros(n, np.bool_)
         """(rows,) decode it even where nobody hears it (its name is being recorded, tones are looked for)."""
         self.mixed: NDArray[np.bool_] = np.zeros(n, np.bool_)
@@ -205,6 +207,7 @@ class Voices:
         """The row's stream is gone, or begins anew."""
         self._drop_voice(row)
         self._carry[row] = self._last_ticks[row] = 0
+        self._plain.forget(row)
         self.forced[row] = self.mixed[row] = self._decoded[row] = False
         self.levels.forget(row)
         self.selector.reset(row)
@@ -233,6 +236,7 @@ class Voices:
         wanted[rows[chosen | self.forced[rows]]] = True
         self._decoded[:] = wanted
         blocks = self._decode(rows, pulls, wanted)
+        self._measure_decoded(blocks)
         for pull in pulls:
             self._pool.give(pull.slots[pull.slots >= 0])
         freed = self._jitter.take_freed()
@@ -290,54 +294,66 @@ class Voices:
             self._jitter.recoverable[turned] = False
         return Pull(rows, slots, popped.verdicts, popped.following, popped.shrink & play, kinds, ticks)
 
+    def _measure_decoded(self, blocks: list[Block]) -> None:
+        """The levels of Opus streams that were decoded anyway; the others' were read from their packets."""
+        for block in blocks:
+            if block.rate == 48000:
+                at = (self._table.main_kind[block.rows] == Kind.OPUS).nonzero()[0]
+                self.levels.power[block.rows[at]] = mean_square(block.pcm[at])
+
     # ------------------------------------------------------------------------------------- decoding
 
     def _decode(self, rows: Rows, pulls: list[Pull], wanted: NDArray[np.bool_]) -> list[Block]:
-        """PCM of the wanted rows. Whoever sends plain 20 ms of G.711 or L16 goes by the matrix, the others alone."""
+        """PCM of the wanted rows: by the straight road where that is possible, one by one where not."""
+        blocks: list[Block] = []
+        alone = wanted.copy()
+        if pulls:
+            self._decode_plain(pulls, wanted, alone, blocks)
         mine: dict[int, list[tuple[Pull, int]]] = {}
         for pull in pulls:
-            for n in np.flatnonzero(wanted[pull.rows]).tolist():  # the few who are mixed
+            for n in alone[pull.rows].nonzero()[0].tolist():  # the few who are mixed
                 mine.setdefault(int(pull.rows[n]), []).append((pull, n))
-        straight: dict[int, list[tuple[int, int]]] = {}
-        blocks: dict[int, list[tuple[int, Pcm]]] = {}
-        for row in rows[wanted[rows]].tolist():
+        found: dict[int, list[tuple[int, Pcm]]] = {}
+        for row in rows[alone[rows]].tolist():
             parts = mine.get(row, [])
-            voice = self._voice(row, parts)
+            voice = self._voice(row)
             voice.used = self._beat
-            if self._is_straight(voice, parts):
-                pull, n = parts[0]
-                straight.setdefault(voice.kind, []).append((row, int(pull.slots[n])))
-                continue
             self._assemble(voice, parts)
-            blocks.setdefault(voice.rate, []).append((row, self._take(voice)))
-        self._decode_straight(straight, blocks)
-        return [self._block(rate, found) for rate, found in blocks.items()]
+            found.setdefault(voice.rate, []).append((row, self._take(voice)))
+            concealing = any(pull.verdicts[n] in (CONCEAL, STRETCH) for pull, n in parts)
+            self._plain.apart[row] = voice.carried > 0 or concealing or voice.noise > 0
+        for rate, pieces in found.items():
+            blocks.append(self._block(rate, pieces))
+            if rate == 8000:
+                self._plain.keep(blocks[-1].rows, blocks[-1].pcm, self._beat)
+        return blocks
 
-    def _is_straight(self, voice: Voice, parts: list[tuple[Pull, int]]) -> bool:
-        """One whole packet of 20 ms of a stateless codec, nothing carried, nothing lost."""
-        if len(parts) != 1 or voice.carried or voice.decoder is not None:
-            return False
-        pull, n = parts[0]
-        size = int(self._notes.size[pull.slots[n]])
-        return (
-            pull.verdicts[n] == PLAY
-            and pull.kinds[n] == voice.kind
-            and not pull.shrink[n]
-            and size == voice.rate // BEATS_A_SECOND * int(BYTES_PER_TICK[voice.kind])
-        )
-
-    def _decode_straight(
-        self, straight: dict[int, list[tuple[int, int]]], blocks: dict[int, list[tuple[int, Pcm]]]
+    def _decode_plain(
+        self, pulls: list[Pull], wanted: NDArray[np.bool_], alone: NDArray[np.bool_], blocks: list[Block]
     ) -> None:
-        for kind, found in straight.items():
-            slots = np.array([slot for _, slot in found], np.int32)
-            size = int(SAMPLE_RATE[kind]) // BEATS_A_SECOND * int(BYTES_PER_TICK[kind])
-            data = payloads(self._pool, self._notes, slots, size)
-            pcm = (PCMU if kind == Kind.PCMU else PCMA if kind == Kind.PCMA else L16).decode_rows(data)
-            done = blocks.setdefault(int(SAMPLE_RATE[kind]), [])
-            for (row, _), samples in zip(found, pcm, strict=True):
-                voice = self._voices[row]
-                done.append((row, self._smooth(voice, samples)))
+        """Whole packets of 20 ms of G.711, nothing carried, nothing lost; and silence, of which nothing is made.
+
+        Args:
+            alone: (rows,) cleared where a row is done with.
+        """
+        first = pulls[0]
+        may = wanted[first.rows] & ~self._plain.apart[first.rows]
+        alone[first.rows[may & (first.verdicts == NOTHING)]] = False
+        may &= (first.verdicts == PLAY) & ~first.shrink & (self._notes.size[first.slots] == BLOCK)
+        if len(pulls) > 1:
+            more = np.zeros(self._table.capacity, np.bool_)
+            for pull in pulls[1:]:
+                more[pull.rows] = True
+            may &= ~more[first.rows]
+        for kind, law in ((Kind.PCMU, PCMU), (Kind.PCMA, PCMA)):
+            at = (may & (first.kinds == kind)).nonzero()[0]
+            if not at.size:
+                continue
+            rows = first.rows[at]
+            pcm = law.decode_rows(payloads(self._pool, self._notes, first.slots[at], BLOCK))
+            self._plain.travel(rows, pcm, self._beat)
+            blocks.append(Block(8000, rows, pcm))
+            alone[rows] = False
 
     def _smooth(self, voice: Voice, pcm: Pcm) -> Pcm:
         if voice.concealer is not None:
@@ -349,26 +365,31 @@ class Voices:
             pcm[:width] = (pcm[:width] * np.linspace(0, 1, width)).astype(np.int16)
         return pcm
 
-    def _voice(self, row: int, parts: list[tuple[Pull, int]]) -> Voice:
+    def _voice(self, row: int) -> Voice:
         """The row's decoder, a new one where it has none or sends another codec now."""
         kind = int(self._table.main_kind[row])
         voice = self._voices.get(row)
-        if voice is not None and voice.kind == kind:
-            if self._beat - voice.used > 1:
-                voice.fresh = True
-                voice.carry.clear()
-                voice.carried = 0
-            return voice
-        self._drop_voice(row)
+        if voice is None or voice.kind != kind:
+            self._drop_voice(row)
+            voice = self._voices[row] = self._new_voice(kind)
+        past = self._plain.left(row, self._beat)
+        if past is not None and voice.rate == 8000 and voice.concealer is not None:
+            voice.concealer.resume(past)
+        if past is not None or self._beat - voice.used > 1:
+            voice.fresh = past is None
+            voice.carry.clear()
+            voice.carried = 0
+        return voice
+
+    @staticmethod
+    def _new_voice(kind: int) -> Voice:
         rate = int(SAMPLE_RATE[kind])
         decoder: FrameDecoder | None = None
         if kind == Kind.OPUS:
             decoder = OpusDecoder(rate)
         elif kind == Kind.G722:
             decoder = G722Decoder()
-        concealer = None if kind == Kind.OPUS else Concealer(rate)
-        voice = self._voices[row] = Voice(kind, rate, decoder, concealer)
-        return voice
+        return Voice(kind, rate, decoder, None if kind == Kind.OPUS else Concealer(rate))
 
     def _assemble(self, voice: Voice, parts: list[tuple[Pull, int]]) -> None:
         """Decode what this beat's pulls gave for one stream, behind what it still carries."""
