@@ -565,6 +565,9 @@ def _fields(text: str) -> tuple[list[tuple[str, str]], str]:
         if not colon or not _TOKEN.match(name):
             fault = fault or f"no header field: {line[:40]!r}"
             continue
+        if "\r" in value:
+            fault = fault or f"a CR inside {name[:40]}"
+            continue
         fields.append((name, value.strip()))
         if len(fields) > MAX_HEADERS:
             return fields, "too many header fields"
