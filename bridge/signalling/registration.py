@@ -25,6 +25,9 @@ RETRY_AFTER_LIMIT = 86_400.0
 MARGIN = 64.0
 """Seconds before its end that a registration is refreshed at the latest, where it is long enough: twice 64*T1, so that
 one REGISTER may stay unanswered (RFC 3261 §17.1.2.2)."""
+KEEP_ALIVE = {False: (24.0, 29.0), True: (95.0, 120.0)}
+"""Seconds between pings on datagrams and on connections, drawn anew each time (RFC 5626 §4.4): calls must get through
+our NAT long before the next refresh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Account:
 
 
 class Registration:
-    """One account. It always has one of: a REGISTER under way, or an alarm set."""
+    """One account. A REGISTER is under way, or the alarm for the next one is set."""
 
     def __init__(self, registrations: Registrations, account: Account) -> None:
         stack = registrations.stack
@@ -68,7 +71,7 @@ class Registration:
     def leave(self, now: float) -> None:
         """Take the Contact back. A REGISTER under way is overtaken by CSeq."""
         self.leaving = True
-        self._stack.alarms.clear(self, "refresh", "lapse")
+        self._stack.alarms.clear(self, "refresh", "lapse", "ping")
         if self._exchange is None and self._until <= now:
             self._end(0, "", now)
             return
@@ -137,6 +140,7 @@ class Registration:
         # Jitter: many accounts that began at once shall not go on at once.
         self._stack.alarms.set(self, "refresh", now + after * self._stack.rng.uniform(0.9, 1.0))
         self._stack.alarms.set(self, "lapse", self._until)
+        self._set_ping(now)
         if not self._announced:
             self._announce(True, outcome.code, outcome.reason, granted)
 
@@ -155,14 +159,24 @@ class Registration:
 
     def lost(self, now: float) -> None:
         """The connection to the provider ended: calls can't reach us by it (RFC 5626 §4.5)."""
+        self._stack.alarms.clear(self, "ping")
         if self._exchange is None and not self.leaving:
             self._back_off(0.0, now)
+
+    def _set_ping(self, now: float) -> None:
+        between = self._stack.rng.uniform(*KEEP_ALIVE[self.flow.transport.reliable])
+        self._stack.alarms.set(self, "ping", now + between)
 
     def wake(self, name: str, now: float) -> None:
         if name == "refresh":
             self.start(now)
-        elif self._announced:
-            self._announce(False, 408, "Registration lapsed", 0)
+        elif name == "ping":
+            self._stack.layer.keep_alive(self.flow)
+            self._set_ping(now)
+        else:
+            self._stack.alarms.clear(self, "ping")
+            if self._announced:
+                self._announce(False, 408, "Registration lapsed", 0)
 
     def _granted(self, outcome: Outcome) -> int:
         """Seconds: of our Contact among those that the registrar lists, else of the whole, else what we asked for."""
@@ -186,7 +200,7 @@ class Registration:
         self._stack.emit(RegistrationChanged(self.number, registered, code, reason, expires))
 
     def _end(self, code: int, reason: str, now: float) -> None:
-        self._stack.alarms.clear(self, "refresh", "lapse")
+        self._stack.alarms.clear(self, "refresh", "lapse", "ping")
         self._registrations.forget(self)
         self._announce(False, code, reason, 0)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from . import via as vias
 from .alarms import Alarms
 from .flow import Connection, Flow, Transport
-from .framing import PONG, BrokenFraming, Framer
+from .framing import PING, PONG, BrokenFraming, Framer
 from .message import MalformedMessage, Request, Response, Via, parse
 from .transaction_table import (
     CLIENT,
@@ -204,6 +204,10 @@ class TransactionLayer:
         branch = f"{vias.COOKIE}{self._rng.getrandbits(96):024x}"
         data, flow, _ = self._route(request, flow, branch, now)
         self._out.append((data, flow))
+
+    def keep_alive(self, flow: Flow) -> None:
+        """A ping (RFC 5626 §4.4.1): the connection, or the NAT's hole for datagrams, is in use."""
+        self._out.append((PING, flow))
 
     def respond(self, transaction: ServerTransaction, response: Response, now: float) -> None:
         """Send a response. Nothing happens if a final one went out before (2xx to INVITE may be repeated)."""

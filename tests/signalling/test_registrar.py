@@ -346,6 +346,14 @@ def test_uris_that_are_the_same(one: str, other: str, same: bool) -> None:
     assert same_uri(Uri.parse(other), Uri.parse(one)) is same
 
 
+def test_one_users_bindings_can_be_stored_alone() -> None:
+    registrar = Registrar()
+    registrar.register(register("<sip:a@h>"), UDP, "", 0.0)
+    registrar.register(register("<sip:b@h>", to="sip:bob@h"), UDP, "", 0.0)
+    assert [one.contact for one in registrar.dump(0.0, 0.0, "sip:bob@localhost")] == ["sip:b@h"]
+    assert registrar.dump(0.0, 0.0, "sip:nobody@localhost") == []
+
+
 def test_stored_bindings_are_text_and_numbers() -> None:
     registrar = Registrar()
     registrar.register(register('<sip:a@h>;q=0.5;+sip.instance="<urn:x>"'), UDP, "", 0.0)

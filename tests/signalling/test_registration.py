@@ -402,6 +402,22 @@ def test_a_connection_that_ends_is_registered_anew() -> None:
     assert changes(network, us) == [(True, 200)]
 
 
+@pytest.mark.parametrize(("transport", "least", "most"), [(Transport.UDP, 20, 25), (Transport.TCP, 5, 6)])
+def test_the_way_to_the_provider_is_kept_open(transport: Transport, least: int, most: int) -> None:
+    network = Network()
+    us = network.endpoint(US, transport=transport)
+    registrar = Registrar(RegistrarSettings(domain="provider.example"))
+    network.endpoint(THEM, transport=transport, registrar=registrar)
+    number = us.register("sip:provider.example", [Flow(transport, US, THEM)], "salle", "x", 3600, network.now)
+    network.run(600)
+    assert least <= sum(data == b"\r\n\r\n" for _, data, _ in network.log) <= most
+    us.unregister(number, network.now)
+    network.run(40)
+    network.log.clear()
+    network.run(600)
+    assert network.log == []
+
+
 def test_retry_after_is_respected() -> None:
     network = Network()
     us = network.endpoint(US)
