@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import subprocess
@@ -9,16 +10,26 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.server.process import ROOT, bridge
+from bridge.signalling import event as sip
+from tests.server.phone import phone
+from tests.server.process import ROOT, Bridge, bridge
 
 pytestmark = pytest.mark.timeout(60)
 
-OPTIONS = (
-    "OPTIONS sip:demo@{host}:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {mine};branch=z9hG4bKtest;rport\r\n"
-    "Max-Forwards: 70\r\nFrom: <sip:t@{mine}>;tag=1\r\nTo: <sip:demo@{host}>\r\nCall-ID: test\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
-)
+OPTIONS = """\
+OPTIONS sip:demo@{host}:{port} SIP/2.0\r
+Via: SIP/2.0/UDP {mine};branch=z9hG4bKtest;rport\r
+Max-Forwards: 70\r
+From: <sip:t@{mine}>;tag=1\r
+To: <sip:demo@{host}>\r
+Call-ID: test\r
+CSeq: 1 OPTIONS\r
+Content-Length: 0\r
+\r
+"""
 
 
 def ask(address: tuple[str, int], text: str) -> str:
@@ -84,3 +95,92 @@ def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"can't listen on udp:127.0.0.1:{port}: Address already in use" in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
+
+
+ACCOUNT = '[[sip.accounts]]\nuser = "salle-101"\npassword = "geheim"\n'
+
+
+def test_registrations_outlive_a_sigkill(tmp_path: Path) -> None:
+    (tmp_path / "visiopont.toml").write_text(ACCOUNT)
+
+    async def register(address: tuple[str, int]) -> bool:
+        async with phone(address) as mine:
+            mine.register("salle-101", "geheim")
+            return (await mine.next(sip.RegistrationChanged)).registered
+
+    with bridge(tmp_path) as running:
+        assert asyncio.run(register(running.udp))
+        before = running.get("/api/v1/registrations")["registrations"]
+        assert len(before) == 1
+        time.sleep(1.0)  # durable within a second
+        running.process.kill()
+        running.process.wait(5)
+    with bridge(tmp_path) as running:
+        assert running.get("/api/v1/registrations")["registrations"] == before
+        assert running.get("/api/v1/status")["registrations"] == 1
+
+
+def test_a_wrong_password_does_not_register(tmp_path: Path) -> None:
+    (tmp_path / "visiopont.toml").write_text(ACCOUNT)
+
+    async def register(address: tuple[str, int]) -> sip.RegistrationChanged:
+        async with phone(address) as mine:
+            mine.register("salle-101", "falsch")
+            return await mine.next(sip.RegistrationChanged)
+
+    with bridge(tmp_path) as running:
+        changed = asyncio.run(register(running.udp))
+        assert (changed.registered, changed.code) == (False, 401)
+        assert running.get("/api/v1/registrations")["registrations"] == []
+
+
+def test_sigterm_says_bye_to_everyone(tmp_path: Path) -> None:
+    async def call(running: Bridge) -> tuple[sip.CallEnded, sip.CallEnded]:
+        async with phone(running.udp) as mine, phone(running.udp) as late:
+            mine.dial("demo")
+            await mine.next(sip.CallAnswered)
+            running.process.terminate()
+            await asyncio.sleep(0.5)
+            late.dial("demo")
+            return await mine.next(sip.CallEnded), await late.next(sip.CallEnded)
+
+    with bridge(tmp_path) as running:
+        ended, refused = asyncio.run(call(running))
+        assert (ended.code, ended.local) == (0, False)
+        assert refused.code == 503
+        assert running.process.wait(10) == 0
+        assert "Traceback" not in running.log.read_text()
+
+
+def test_events_of_a_call_are_streamed(tmp_path: Path) -> None:
+    async def call(running: Bridge) -> list[str]:
+        lines: list[str] = []
+        async with (
+            phone(running.udp) as mine,
+            httpx.AsyncClient(timeout=10) as client,
+            client.stream("GET", running.http + "/api/v1/events") as stream,
+        ):
+            mine.dial("demo")
+            async for line in stream.aiter_lines():
+                lines.append(line)
+                if line.startswith("event: Joined"):
+                    break
+        return lines
+
+    with bridge(tmp_path) as running:
+        lines = asyncio.run(call(running))
+        assert "event: CallCame" in lines
+        assert running.end() == 0
+
+
+def test_a_room_can_be_told_what_to_do_while_a_call_is_up(tmp_path: Path) -> None:
+    async def call(running: Bridge) -> sip.CallEnded:
+        async with phone(running.udp) as mine:
+            mine.dial("demo")
+            await mine.next(sip.CallAnswered)
+            answer = await asyncio.to_thread(running.post, "/api/v1/rooms/demo/end")
+            assert answer.status_code == 200
+            return await mine.next(sip.CallEnded, 20)
+
+    with bridge(tmp_path) as running:
+        assert asyncio.run(call(running)).code == 0
