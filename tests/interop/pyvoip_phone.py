@@ -47,7 +47,7 @@ def talk(call: object, tone: int, seconds: float) -> bytes:
     try:
         while time.monotonic() < start + seconds:
             piece = (math.sin(2 * math.pi * tone * n / 8000) for n in range(sent, sent + PIECE))
-            call.write_audio(bytes(128 + round(45 * value) for value in piece))  # type: ignore[attr-defined]
+            call.write_audio(bytes(128 + round(16 * value) for value in piece))  # type: ignore[attr-defined]
             sent += PIECE
             heard += call.read_audio(PIECE, blocking=False)  # type: ignore[attr-defined]
             time.sleep(max(0.0, start + sent / 8000 - time.monotonic()))

@@ -13,9 +13,9 @@ LEVEL = -18.0
 """dBFS of the tones that are played: four of them together stay below what a limiter would touch."""
 SILENCE = -120.0
 """dBFS, for nothing at all."""
-HEARD, ABSENT = -45.0, -60.0
-"""dBFS: a tone above the one is heard, one below the other is not there. Between them lies what G.711 makes of a tone
-beside it (its noise is 38 dB below the signal, spread over the band) and what is left of an echo."""
+HEARD, ABSENT = -35.0, -52.0
+"""dBFS: a tone above the one is heard, one below the other is not there. Between them lies nothing: what codecs make of
+a tone beside it is 35 dB and more below that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from .phones import Baresip, Linphone, PyVoip, Sipp
-from .server import Server, settle
+from .server import SILENCE, Server, settle
 
 pytestmark = pytest.mark.interop
-TONES = (450, 830, 1370, 2110)
-"""Hz: none is a harmonic, sum or difference of others, nor near a DTMF tone; G.711 carries all."""
+TONES = (450, 810, 1130, 1710)
+"""Hz: none is a harmonic, sum or difference of others, nor near a DTMF tone."""
 
 
-def hear_each_other(phones: list[Baresip | Linphone]) -> None:
+def hear_each_other(phones: list[Baresip]) -> None:
     """Each the others' tones and not its own; one after another, all the while all talk."""
     settle()
     tones = tuple(phone.tone for phone in phones)
@@ -40,7 +40,7 @@ def test_everyone_hears_the_others_and_not_itself(server: Server, tmp_path: Path
             phone.dial(room)
         for phone in phones:
             phone.await_event("CALL_ESTABLISHED")
-        hear_each_other(list(phones))
+        hear_each_other(phones)
         for phone in phones:
             phone.hangup()
         server.await_people(name, 0)
@@ -61,7 +61,7 @@ def test_every_transport_with_and_without_srtp(server: Server, tmp_path: Path) -
         ]  # fmt: skip
         for phone, transport in zip(phones, ("udp", "tcp", "tls", "tcp"), strict=True):
             phone.call(server.uri("transports", transport))
-        hear_each_other(list(phones))
+        hear_each_other(phones)
         for phone in phones:
             phone.hangup()
         server.await_people("transports", 0)
@@ -81,10 +81,10 @@ def test_phones_of_four_makers_in_one_room(server: Server, tmp_path: Path) -> No
         server.await_people("makers", 4)
         settle()
         assert baresip.heard(1.0).heard(TONES) == set(TONES) - {TONES[0]}
-        assert linphone.heard(1.0).heard(TONES) == set(TONES) - {TONES[1]}
-        assert pyvoip.heard(3.5).last(1.0).heard(TONES) >= {TONES[0], TONES[1]}
+        # These two record from the beginning to the end of their calls.
+        assert linphone.hangup().heard(TONES) == set(TONES) - {TONES[1]}
+        assert pyvoip.heard().heard(TONES) == set(TONES) - {TONES[2]}
         sipp.finish()
-        server.await_people("makers", 2)
-        linphone.hangup()
         baresip.hangup()
-        server.await_people("makers", 0)
+        # pyVoIP makes a Request-URI for its BYE of our Contact that is none, so it goes as one that vanished.
+        server.await_people("makers", 0, SILENCE + 10.0)
