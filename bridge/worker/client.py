@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -44,7 +45,6 @@ from .protocol import (
     SetTalker,
     SrtpKey,
     Stop,
-    StreamReport,
     Trouble,
     pack,
     unpack_event,
@@ -69,6 +69,15 @@ EventSink = Callable[[int, Event], None]
 class _Process:
     popen: subprocess.Popen[bytes]
     sock: socket.socket
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """Where a stream stands, as far as we know."""
+
+    when: float
+    state: SendState
+    receive_rollover: int
 
 
 def _spawn() -> _Process:
@@ -130,7 +139,7 @@ class Worker:
         self._streams: dict[int, SetStream] = {}
         self._talkers: dict[int, SetTalker] = {}
         self._latched: dict[int, Address] = {}
-        self._reports: dict[int, tuple[float, StreamReport]] = {}
+        self._reached: dict[int, _Numbers] = {}
         self._saying: dict[int, Say] = {}
         self._capturing: dict[int, Capture] = {}
 
@@ -157,9 +166,20 @@ class Worker:
 
     def send(self, command: Command) -> None:
         """Tell the worker; what it must still know after a restart is remembered."""
+        if isinstance(command, SetStream) and command.send_state is None:
+            command = msgspec.structs.replace(command, send_state=self._numbers(command.stream).state)
         self._remember(command)
         if self._process is not None:
             self._write(command)
+
+    def _numbers(self, stream: int) -> _Numbers:
+        """Where the stream stands; at first, random numbers (RFC 3550 §5.1), the sequence number's in the lower half:
+        SRTP's first wrap is far away (RFC 3711 §3.3.1)."""
+        known = self._reached.get(stream)
+        if known is None:
+            state = SendState(1 + secrets.randbelow(0xFFFFFFFF), secrets.randbits(15), secrets.randbits(32))
+            known = self._reached[stream] = _Numbers(time.monotonic(), state, 0)
+        return known
 
     def _remember(self, command: Command) -> None:
         match command:
@@ -175,7 +195,7 @@ class Worker:
             case SetTalker():
                 self._talkers[command.stream] = command
             case DropStream():
-                for table in (self._streams, self._talkers, self._latched, self._reports):
+                for table in (self._streams, self._talkers, self._latched, self._reached):
                     table.pop(command.stream, None)
                 self._forget_saying(stream=command.stream)
                 for capture in [c for c in self._capturing.values() if c.stream == command.stream]:
@@ -298,7 +318,9 @@ class Worker:
                 self._latched[event.stream] = event.remote
             case Report():
                 for figures in event.streams:
-                    self._reports[figures.stream] = (self._heard, figures)
+                    if figures.stream in self._streams:
+                        numbers = _Numbers(self._heard, figures.send_state, figures.receive_rollover)
+                        self._reached[figures.stream] = numbers
             case Said():
                 self._saying.pop(event.say, None)
             case Captured():
@@ -350,28 +372,26 @@ class Worker:
         latched = self._latched.get(spec.stream)
         if latched is not None:
             spec = msgspec.structs.replace(spec, remote=latched)
-        if spec.stream not in self._reports:
-            return spec
-        when, figures = self._reports[spec.stream]
-        state = figures.send_state
+        numbers = self._numbers(spec.stream)
+        state = numbers.state
         clock = int(CLOCK_RATE[kind_of(spec.send)]) if spec.send else 8000
         sequence = state.sequence + SKIP
         rollover = state.rollover + (sequence >> 16)
         sequence &= 0xFFFF
-        spec = msgspec.structs.replace(
-            spec,
-            send_state=SendState(
-                ssrc=state.ssrc,
-                sequence=sequence,
-                timestamp=(state.timestamp + int((now - when) * clock)) & 0xFFFFFFFF,
-                rollover=rollover,
-                rtcp_index=state.rtcp_index + SKIP,
-            ),
+        resumed = SendState(
+            ssrc=state.ssrc,
+            sequence=sequence,
+            timestamp=(state.timestamp + int((now - numbers.when) * clock)) & 0xFFFFFFFF,
+            rollover=rollover,
+            rtcp_index=state.rtcp_index + SKIP,
         )
+        # Another death before the next report goes on from here: no SRTP packet index may come twice.
+        self._reached[spec.stream] = _Numbers(now, resumed, numbers.receive_rollover)
+        spec = msgspec.structs.replace(spec, send_state=resumed)
         if spec.srtp_send is not None:
             key = msgspec.structs.replace(spec.srtp_send, rollover=rollover)
             spec = msgspec.structs.replace(spec, srtp_send=key)
         if spec.srtp_receive is not None:
-            receive: SrtpKey = msgspec.structs.replace(spec.srtp_receive, rollover=figures.receive_rollover)
+            receive: SrtpKey = msgspec.structs.replace(spec.srtp_receive, rollover=numbers.receive_rollover)
             spec = msgspec.structs.replace(spec, srtp_receive=receive)
         return spec
