@@ -236,8 +236,10 @@ class Registrations:
             registration.leave(now)
 
     def trusted(self, incoming: Incoming) -> bool:
-        """Does a provider that we register with bring a call to our Contact there? It has no password of ours, and
-        From names its customer."""
+        """Does a provider that we register with bring a call or a text to our Contact there? It has no password of
+        ours, and From names its customer. (REFER, which spends money, is nobody's without proof.)"""
+        if incoming.request.method not in ("INVITE", "MESSAGE"):
+            return False
         host, user = incoming.flow.remote[0], unquote(incoming.request.uri.user or "")
         return any(
             user == registration.account.user and any(host == flow.remote[0] for flow in registration.account.targets)

@@ -15,7 +15,7 @@ from bridge.signalling.endpoint_settings import EndpointSettings
 from bridge.signalling.event import BindingsChanged, CallAnswered, IncomingCall, RegistrationChanged, Rejected
 from bridge.signalling.flow import Flow, Transport
 from bridge.signalling.identity import REMEMBERED, Plain
-from bridge.signalling.message import Request, Response
+from bridge.signalling.message import Request, Response, Uri
 from bridge.signalling.registrar import Registrar, RegistrarSettings
 from bridge.signalling.stack import Incoming
 
@@ -322,8 +322,19 @@ def test_a_call_to_our_registration_comes_in_though_calls_need_proof() -> None:
     assert network.events(them, CallAnswered)
     stranger = Terminal(network, ALICE)
     asked = stranger.request("INVITE")
-    asked.uri = type(asked.uri).parse("sip:salle@192.0.2.1:5060")
+    asked.uri = Uri.parse(binding.contact)
     assert stranger.exchange(asked).status == 401
+
+
+def test_a_provider_that_refers_proves_itself_as_anybody() -> None:
+    network = Network()
+    us = network.endpoint(US, settings=EndpointSettings(authenticate_calls=True))
+    them = Terminal(network, THEM)
+    registering(us, network)
+    network.run(0.2)
+    asked = them.request("REFER", **{"Refer-To": "<sip:expensive@example.org>"})
+    asked.uri = Uri.parse("sip:salle@192.0.2.1:5060")
+    assert them.exchange(asked).status == 401
 
 
 def test_a_wrong_password_is_told_and_tried_ever_more_seldom() -> None:
