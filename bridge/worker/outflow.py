@@ -8,6 +8,8 @@ have a mix and an encoding of their own.
 from __future__ import annotations
 
 import ctypes
+import itertools
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -54,7 +56,8 @@ class Plan:
 
     generation: int
     rows: Rows
-    rates: NDArray[np.int32]
+    of_rate: dict[int, Rows]
+    """Indices into the plan of those who are sent each sampling rate, a group's together."""
     place: NDArray[np.intp]
     """Index into ``rooms`` of its rate; -1: hears no room."""
     group: NDArray[np.intp]
@@ -64,7 +67,20 @@ class Plan:
     groups: list[Group]
     group_place: NDArray[np.intp]
     secure: NDArray[np.bool_]
+    any_secure: bool
     comfort: NDArray[np.bool_]
+    any_comfort: bool
+    gained: NDArray[np.bool_]
+    """The volume of what it hears was changed."""
+    ticks: U32
+    """Timestamp steps a packet."""
+    types: U8
+    sockets: Rows
+    heads: U64
+    names: U64
+    """Memory addresses of each one's RTP header and socket address."""
+    short: bool
+    """Somebody takes packets shorter than the beat: he is sent two at once."""
 
 
 @dataclass(slots=True)
@@ -276,20 +292,20 @@ class Outflow:
         encoders.beat += 1
         if encoders.beat % 50 == 0:
             encoders.sweep()
-        table = self._table
         rows = plan.rows
-        alone = self._mix.talks(rows) | (table.gain_out[rows] != 0)
+        alone = self._mix.talks(rows) | plan.gained
         if spoken:
             alone |= np.isin(rows, np.fromiter(spoken, np.intp, len(spoken)))
         packets = Packets()
         silent = np.zeros(len(rows), np.bool_)
         for rate in RATES:
-            mine = np.flatnonzero(plan.rates == rate)
+            mine = plan.of_rate[rate]
             if not mine.size:
                 continue
             total, heard = self._mix.total(rate, plan.rooms[rate])
-            self._send_shared(plan, rate, mine[~alone[mine]], (total, heard), packets, silent)
-            at = mine[alone[mine]]
+            apart = alone[mine]
+            self._send_shared(plan, rate, mine[~apart], (total, heard), packets, silent)
+            at = mine[apart]
             if at.size:
                 silent[at] = self._send_alone(plan, rate, at, total, spoken, packets)
         return self._dispatch(plan, packets, silent)
@@ -331,10 +347,12 @@ class Outflow:
             top = int(rooms[rate][-1]) + 1 if rooms[rate].size else 0
             if top > len(self._room_limits[rate].gain):
                 self._room_limits[rate] = Limiter(2 * top)
+        comfort = (table.cn_type[rows] >= 0) & (CLOCK_RATE[table.send_kind[rows]] == 8000)
+        by_group = np.argsort(group, kind="stable")
         return Plan(
             generation=table.generation,
             rows=rows,
-            rates=rates,
+            of_rate={rate: by_group[rates[by_group] == rate] for rate in RATES},
             place=place,
             group=group,
             odd=table.ptime[rows] != BEAT_MS,
@@ -342,7 +360,16 @@ class Outflow:
             groups=groups,
             group_place=group_place,
             secure=table.secure_out[rows],
-            comfort=(table.cn_type[rows] >= 0) & (CLOCK_RATE[table.send_kind[rows]] == 8000),
+            any_secure=bool(table.secure_out[rows].any()),
+            comfort=comfort,
+            any_comfort=bool(comfort.any()),
+            gained=table.gain_out[rows] != 0,
+            ticks=(table.ptime[rows] * (CLOCK_RATE[table.send_kind[rows]] // 1000)).astype(np.uint32),
+            types=table.send_type[rows],
+            sockets=table.socket[rows],
+            heads=np.uint64(self._heads.ctypes.data) + rows.astype(np.uint64) * np.uint64(12),
+            names=np.uint64(table.names.ctypes.data) + rows.astype(np.uint64) * np.uint64(32),
+            short=bool((table.ptime[rows] < BEAT_MS).any()),
         )
 
     # ------------------------------------------------------------------------------------- encoding
@@ -364,13 +391,12 @@ class Outflow:
         loud = np.flatnonzero(heard)
         if loud.size:
             pcm[loud] = self._room_limits[rate].apply(plan.rooms[rate][loud], total[loud])
-        order = at[np.argsort(plan.group[at], kind="stable")]
-        numbers = plan.group[order]
-        edges = np.concatenate(([0], np.flatnonzero(np.diff(numbers)) + 1, [len(order)]))
+        numbers = plan.group[at]
+        edges = [0, *((numbers[1:] != numbers[:-1]).nonzero()[0] + 1).tolist(), len(at)]
         coded: dict[int, U8] = {}
         nobody: Pcm = np.zeros(rate // 50, np.int16)
-        for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):  # over groups
-            members = order[start:stop]
+        for start, stop in itertools.pairwise(edges):  # over groups
+            members = at[start:stop]
             number = int(numbers[start])
             _, kind, _, ptime = plan.groups[number]
             place = int(plan.group_place[number])
@@ -447,30 +473,32 @@ class Outflow:
         """Headers, comfort noise, DTMF, SRTP, and out."""
         table = self._table
         rows = plan.rows
-        ticks = table.ptime[rows] * (CLOCK_RATE[table.send_kind[rows]] // 1000)
         if packets.at:
             at = np.concatenate(packets.at)
             bodies, sizes = np.concatenate(packets.bodies), np.concatenate(packets.sizes)
         else:
             at, bodies, sizes = np.zeros(0, np.intp), np.zeros(0, np.uint64), np.zeros(0, np.int64)
-        types = table.send_type[rows[at]]
+        types = plan.types[at]
         skipped: Rows = np.zeros(0, np.intp)
-        if plan.comfort.any():
+        if plan.any_comfort:
             at, bodies, sizes, types, skipped = self._soothe(plan, silent, (at, bodies, sizes, types))
         unsent = np.concatenate([skipped, *packets.unsent])
-        passed = ticks[at].astype(np.uint32)
+        passed = plan.ticks[at]
         if self.overrides:
             at, bodies, sizes, types, passed = self._sign(plan, packets, (at, bodies, sizes, types, passed))
         order = np.argsort(at, kind="stable")
         at, bodies, sizes, types, passed = at[order], bodies[order], sizes[order], types[order], passed[order]
-        second = np.zeros(len(at), np.bool_)
-        second[1:] = at[1:] == at[:-1]
-        sent = 0
-        for turn in (~second, second):  # a row's second packet (10 ms) goes in a call of its own
-            if turn.any():
-                sent += self._send(plan, at[turn], bodies[turn], sizes[turn], types[turn], passed[turn])
+        if not plan.short:
+            sent = self._send(plan, at, bodies, sizes, types, passed)
+        else:
+            second = np.zeros(len(at), np.bool_)
+            second[1:] = at[1:] == at[:-1]
+            sent = 0
+            for turn in (~second, second):  # a row's second packet (10 ms) goes in a call of its own
+                if turn.any():
+                    sent += self._send(plan, at[turn], bodies[turn], sizes[turn], types[turn], passed[turn])
         if unsent.size:  # silence has its time too, and ends with a marker (RFC 3551 §4.1)
-            np.add.at(table.timestamp, rows[unsent], ticks[unsent].astype(np.uint32))
+            np.add.at(table.timestamp, rows[unsent], plan.ticks[unsent])
             table.marker[rows[unsent]] = True
         return sent
 
@@ -530,17 +558,18 @@ class Outflow:
         table.marker[rows] = False
         table.timestamp[rows] += passed
         following = table.sequence[rows] + 1
-        table.rollover[rows] += following >> 16
-        table.sequence[rows] = following & 0xFFFF
+        wrapped = following > 0xFFFF
+        if wrapped.any():
+            table.rollover[rows[wrapped]] += 1
+            following &= 0xFFFF
+        table.sequence[rows] = following
         table.sent[rows] += 1
         table.sent_octets[rows] += sizes
-        heads = (np.uint64(self._heads.ctypes.data) + rows.astype(np.uint64) * np.uint64(12)).astype(np.uint64)
+        heads = plan.heads[at]
         head_sizes: NDArray[np.int64] | int = rtp.HEADER
-        secure = plan.secure[at]
-        if secure.any():
-            heads, head_sizes, bodies, sizes = self._seal(rows, secure, heads, bodies, sizes)
-        names = (np.uint64(table.names.ctypes.data) + rows.astype(np.uint64) * np.uint64(32)).astype(np.uint64)
-        return self._sender.send(self._fds, table.socket[rows], names, heads, head_sizes, bodies, sizes)
+        if plan.any_secure:
+            heads, head_sizes, bodies, sizes = self._seal(rows, plan.secure[at], heads, bodies, sizes)
+        return self._sender.send(self._fds, plan.sockets[at], plan.names[at], heads, head_sizes, bodies, sizes)
 
     def _seal(
         self, rows: Rows, secure: NDArray[np.bool_], heads: U64, bodies: U64, sizes: NDArray[np.int64]
@@ -551,11 +580,10 @@ class Outflow:
             self._sealed = np.zeros((2 * len(self._sealed), self._sealed.shape[1]), np.uint8)
         base = self._sealed.ctypes.data
         width = self._sealed.shape[1]
-        lengths = np.empty(len(which), np.int32)
+        lengths = (sizes[which] + rtp.HEADER).astype(np.int32)
         self._sealed[: len(which), :12] = self._heads.view(np.uint8).reshape(-1, 12)[rows[which]]
-        for n, (body, size) in enumerate(zip(bodies[which].tolist(), sizes[which].tolist(), strict=True)):
-            ctypes.memmove(base + n * width + 12, body, size)
-            lengths[n] = size + 12
+        targets = range(base + rtp.HEADER, base + rtp.HEADER + len(which) * width, width)
+        deque(map(ctypes.memmove, targets, bodies[which].tolist(), sizes[which].tolist()), maxlen=0)
         addresses = np.uint64(base) + np.arange(len(which), dtype=np.uint64) * np.uint64(width)
         good = self._srtp.protect(rows[which], addresses, lengths)
         head_sizes = np.full(len(rows), rtp.HEADER, np.int64)
