@@ -298,6 +298,8 @@ class Admission:
     def _ask(self, now: float, first: Phrase | None = None) -> None:
         self._keyed = ""
         phrases = [PROMPTS[self._step]]
+        if self._step is Step.PIN and self._room is not None and not self._room.guest_pin:
+            phrases = [Phrase.ENTER_HOST_PIN]
         if first is not None:
             phrases.insert(0, first)
         elif not self._welcomed and self._step is not Step.LANGUAGE:  # in the language chosen

@@ -78,6 +78,11 @@ class Announcer:
         clips = self._clips(spoken, language)
         self._send(ear.worker, Say(say=self._last, clips=clips, stream=ear.stream, interrupt=interrupt))
 
+    def play_to_one(self, ear: Ear, clips: Sequence[str]) -> None:
+        """Clips to one participant, after what is being said to it; nobody waits for their end."""
+        self._last += 1
+        self._send(ear.worker, Say(say=self._last, clips=tuple(clips), stream=ear.stream, interrupt=False))
+
     def to_room(self, worker: int, room: int, spoken: Spoken, language: str) -> None:
         """Say it to everybody, into the mix, after what is being said there."""
         self.play(worker, room, self._clips(spoken, language))

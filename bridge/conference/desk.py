@@ -11,7 +11,6 @@ from bridge.worker import protocol as media
 from .admission import Admission, Admit, CaptureName, HangUp, Hush, Say
 from .announcer import Announcer
 from .house import House
-from .participant import Language
 from .party import Party
 from .settings import RoomSettings
 
@@ -37,11 +36,9 @@ class Desk:
         announcer: Announcer,
         alarms: Alarms[Sleeper],
         send: Callable[[int, media.Command], None],
-        language: Language,
     ) -> None:
-        """``language``: of callers whose number and room say none."""
         self._user, self._house, self._announcer = user, house, announcer
-        self._alarms, self._send, self._language = alarms, send, language
+        self._alarms, self._send = alarms, send
         self._last_capture = 0
         self._captures: dict[int, Party] = {}
 
@@ -52,7 +49,7 @@ class Desk:
             self._house,
             now,
             room=room,
-            language=party.language or (room.language if room else self._language),
+            language=party.language,
             choose_language=room is None and party.language is None,
         )
         party.wake = lambda name, now: self._woke(party, now)
@@ -95,6 +92,7 @@ class Desk:
                 case CaptureName(seconds):
                     self._last_capture += 1
                     self._captures[self._last_capture] = party
+                    self._announcer.play_to_one(leg, ("tone:beep",))
                     command = media.Capture(capture=self._last_capture, stream=leg.stream, seconds=seconds)
                     self._send(leg.worker, command)
                 case Admit(room, role, language, recorded_name):

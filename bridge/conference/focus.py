@@ -131,9 +131,7 @@ class Focus:
             self._send,
             settings.template.language,
         )
-        self._desk = Desk(
-            self._stage, self._house, self._announcer, self._alarms, self._send, settings.template.language
-        )
+        self._desk = Desk(self._stage, self._house, self._announcer, self._alarms, self._send)
         self._referring = Referring(endpoint, self, settings.refer)
         self._draining = False
 

@@ -73,6 +73,11 @@ class House:
         if settings.number:
             self._by_number[settings.number] = settings
 
+    def changed(self, running: Running) -> None:
+        """Settings were changed in mid-conference: the next one begins with them."""
+        if running.room.name in self._known:
+            self.register(running.room.settings)
+
     def forget(self, name: str) -> None:
         """It can't be dialled any more, unless rooms open by being dialled."""
         before = self._known.pop(name, None)

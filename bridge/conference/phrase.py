@@ -17,6 +17,8 @@ class Phrase(enum.StrEnum):
     """Key the room's number, then #."""
     NO_SUCH_ROOM = "no-such-room"
     ENTER_PIN = "enter-pin"
+    ENTER_HOST_PIN = "enter-host-pin"
+    """Hosts key their PIN; others, who need none, press #."""
     WRONG_PIN = "wrong-pin"
     TOO_MANY_TRIES = "too-many-tries"
     SAY_NAME = "say-name"
@@ -65,6 +67,8 @@ class Phrase(enum.StrEnum):
     ROOM_NOW_OPEN = "room-now-open"
     SOMEBODY_WAITS = "somebody-waits"
     """Somebody waits in the lobby."""
+    NOBODY_WAITS = "nobody-waits"
+    """Nobody waits in the lobby, or in the speaking queue."""
     HELP_COMES = "help-comes"
     """An operator was called."""
 

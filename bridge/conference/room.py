@@ -572,8 +572,8 @@ class Room:
             self._carry_out(person, action, now)
         except Forbidden:
             self._people.say(Phrase.NOT_ALLOWED, number)
-        except RoomError:  # nobody waits, no hand is up: who is there then
-            self._people.say(Phrase.PEOPLE_IN_ROOM, number, number=self._people.inside)
+        except RoomError:  # no hand is up
+            self._people.say(Phrase.NOBODY_WAITS, number)
 
     def _carry_out(self, person: Participant, action: Action, now: float) -> None:
         number = person.number

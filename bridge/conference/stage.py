@@ -119,6 +119,7 @@ class Stage:
                 case room_event.Tone(_, kind):
                     self._announcer.play(running.worker, running.media, (f"tone:{kind}",))
                 case room_event.SettingsChanged():
+                    self._house.changed(running)
                     self._house.describe(running)
                 case room_event.Ended():
                     self._over(running, now)

@@ -146,7 +146,7 @@ def test_where_guests_need_no_pin_pound_or_patience_makes_one_a_guest() -> None:
     caller = Caller(room(host_pin="1234"))
     caller.listen()
     caller.key("9999#")
-    assert caller.said[-2:] == [Phrase.WRONG_PIN, Phrase.ENTER_PIN], "who keys something means it"
+    assert caller.said[-2:] == [Phrase.WRONG_PIN, Phrase.ENTER_HOST_PIN], "who keys something means it"
     assert caller.key("1234")[-1] == Admit("salle", "host", "fr-CA", "")
 
 

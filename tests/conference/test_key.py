@@ -173,10 +173,10 @@ def test_guest_keys() -> None:
     assert not key(here, 99, "*6"), "a key of somebody who has gone"
 
 
-def test_a_host_who_lets_in_nobody_or_calls_nobody_hears_who_is_there() -> None:
+def test_a_host_who_lets_in_nobody_or_calls_nobody_hears_that_nobody_waits() -> None:
     here = held()
     for digits in ("*8", "*2"):
-        assert key(here, HOST, digits) == [Announce("salle", Spoken(Phrase.PEOPLE_IN_ROOM, number=3), HOST)]
+        assert key(here, HOST, digits) == [Announce("salle", Spoken(Phrase.NOBODY_WAITS), HOST)]
 
 
 def test_in_the_lobby_keys_that_concern_others_say_what_one_waits_for() -> None:
