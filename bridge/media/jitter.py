@@ -285,6 +285,9 @@ class JitterBuffer:
         verdicts = np.zeros(n, np.uint8)
         following = np.full(n, -1, np.int32)
         shrink = np.zeros(n, np.bool_)
+        over = self.held[rows] * self.packet_time[rows] > MAX_DELAY + self.packet_time[rows]
+        if over.any():
+            self._shed(rows[over])
         number = self._next[rows]
         here = self._started[rows] & (self._numbers[rows, number % DEPTH] == number)
         behind = ~here & (self._dry[rows] > 0) & (self.held[rows] > 0)
@@ -297,7 +300,7 @@ class JitterBuffer:
         hold = here & self._paused[rows] & (waited + 1e-3 < self._holds[rows, place])
         owed = self._owed[rows] & self._started[rows] & (self.held[rows] > 0) & ~self._paused[rows]
         play = here & ~hold & ~owed
-        self._play(rows, place, play, waited, slots)
+        self._play(rows, place, play, waited, slots, now)
         verdicts[play] = PLAY
         if owed.any():
             self._owed[rows[owed]] = False
@@ -310,6 +313,23 @@ class JitterBuffer:
         shrink[at] = self._too_deep(rows[at], waited[at], now, silent[at])
         return Popped(slots, verdicts, following, shrink)
 
+    def _shed(self, rows: Rows) -> None:
+        """After a stall of the network more came at once than may ever wait: the oldest is given up."""
+        numbers = self._numbers[rows]
+        none = np.iinfo(np.int64).max
+        ordered = np.sort(np.where(numbers >= 0, numbers, none), axis=1)
+        keep = np.maximum((MAX_DELAY / self.packet_time[rows]).astype(np.intp), 1)
+        oldest = ordered[np.arange(len(rows)), np.maximum(self.held[rows] - keep, 0)]
+        gone = (numbers >= 0) & (numbers < oldest[:, None])
+        who, place = np.nonzero(gone)
+        self._freed.append(self._slots[rows[who], place])
+        self._slots[rows[who], place] = -1
+        self._numbers[rows[who], place] = -1
+        count = gone.sum(axis=1)
+        self.held[rows] -= count.astype(np.int32)
+        self.late[rows] += count
+        self._next[rows] = np.maximum(self._next[rows], oldest)
+
     def _catch_up(self, rows: Rows) -> None:
         """What was waited for is lost, as a later packet shows. The waiting has filled its time already."""
         numbers = self._numbers[rows]
@@ -320,7 +340,7 @@ class JitterBuffer:
         self._next[rows] += np.maximum(spent - (self.recoverable[rows] & ~self._paused[rows]), 0)
         self._dry[rows] = 0
 
-    def _play(self, rows: Rows, place: NDArray[np.int64], play: Bools, waited: F64, slots: I32) -> None:
+    def _play(self, rows: Rows, place: NDArray[np.int64], play: Bools, waited: F64, slots: I32, now: float) -> None:
         every = bool(play.all())
         played, at = (rows, place) if every else (rows[play], place[play])
         slots[play] = self._slots[played, at]
@@ -329,8 +349,13 @@ class JitterBuffer:
         self.held[played] -= 1
         self._next[played] += 1
         self._dry[played] = 0
-        self._paused[played] = False
         self.delay[played] = waited if every else waited[play]
+        resumed = self._paused[played]
+        if resumed.any():  # how long packets waited before the pause says nothing of now
+            again = played[resumed]
+            self._paused[again] = False
+            self._slack[:, again] = np.inf
+            self._slack_since[again] = now
 
     def _miss(
         self, rows: Rows, rest: Rows, number: NDArray[np.int64], verdicts: NDArray[np.uint8], following: I32
