@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -30,6 +31,8 @@ WRITE_LIMIT = 1 << 20
 """Bytes a peer may leave unread before its connection is cut: it holds our memory."""
 IDLE = 900.0
 """Seconds without a byte after which a connection is closed; RFC 5626 §4.4.1 keep-alives come every 95 to 120 s."""
+NAMES = 1024
+"""Addresses whose host names are remembered for TLS; the least recently looked up is forgotten."""
 CONNECTIONS = 4096
 CONNECTIONS_A_HOST = 512
 """Of one remote address; a proxy in front of us has few, a flood has many."""
@@ -87,6 +90,7 @@ class Driver(Generic[E]):
         self._servers: list[asyncio.Server] = []
         self._connections: dict[tuple[Transport, tuple[str, int]], _Connection] = {}
         self._hosts: dict[str, int] = {}
+        self._names: OrderedDict[tuple[str, int], str] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
@@ -219,16 +223,25 @@ class Driver(Generic[E]):
 
     async def _open(self, flow: Flow, connection: _Connection) -> None:
         tls = self._client_tls if flow.transport is Transport.TLS else None
+        name = self._names.get(flow.remote, flow.remote[0])
         try:
             if flow.transport is Transport.TLS and tls is None:
                 raise OSError("no TLS settings")
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: connection, *flow.remote, ssl=tls, server_hostname=flow.remote[0] if tls else None
+                    lambda: connection, *flow.remote, ssl=tls, server_hostname=name if tls else None
                 )
         except (OSError, TimeoutError, ssl.SSLError) as error:
             log.info("connection failed", to=f"{flow.transport} {flow.remote[0]}:{flow.remote[1]}", error=str(error))
             self.gone(connection)
+
+    def expect(self, remote: tuple[str, int], name: str) -> None:
+        """A TLS connection to ``remote`` must show a certificate for ``name``: the domain of the URI that was looked
+        up, not the address that was found (RFC 5922 §7.3)."""
+        self._names[remote] = name
+        self._names.move_to_end(remote)
+        if len(self._names) > NAMES:
+            self._names.popitem(last=False)
 
     # --------------------------------------------------------------------------------------- connections
 

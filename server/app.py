@@ -24,6 +24,7 @@ from bridge.resolve import Resolver, flows
 from bridge.signalling.endpoint import Endpoint
 from bridge.signalling.event import Event
 from bridge.signalling.flow import Flow, Transport
+from bridge.signalling.message import Uri
 from bridge.signalling.registrar import Registrar
 from bridge.worker.client import Spare, Worker
 from bridge.worker.protocol import Begin, Ready
@@ -148,6 +149,7 @@ class Assembly:
             server_tls=tls.server_context(settings.sip),
             client_tls=tls.client_context(settings.sip),
         )
+        self._driver = driver
         self._parts.push_async_callback(driver.close)
         registry = Registry(registrar, kept)
         registry.recover(time.monotonic())
@@ -235,7 +237,11 @@ class Assembly:
     async def _lookup(self, uri: str) -> Sequence[Flow]:
         """Raises :class:`bridge.resolve.Unresolved`."""
         transports = dict.fromkeys(listener.transport for listener in self._listeners)
-        return flows(await self._resolver.targets(uri, transports), self._listeners)
+        found = flows(await self._resolver.targets(uri, transports), self._listeners)
+        domain = Uri.parse(uri).host.strip("[]")
+        for flow in found:
+            self._driver.expect(flow.remote, domain)
+        return found
 
     def _providers(self, control: Control, endpoint: Endpoint) -> None:
         providers = Providers(self._settings.sip.providers, control, endpoint, self._lookup)
