@@ -76,7 +76,7 @@ class JitterBuffer:
         self._slots: I32 = np.full((capacity, DEPTH), -1, np.int32)
         self._numbers: NDArray[np.int64] = np.full((capacity, DEPTH), -1, np.int64)
         self._arrivals: F64 = np.zeros((capacity, DEPTH), np.float64)
-        self._holds: NDArray[np.float32] = np.zeros((capacity, DEPTH), np.float32)
+        self._transits: F64 = np.zeros((capacity, DEPTH), np.float64)
         self.clock: F64 = np.full(capacity, 8000.0)
         self._started: Bools = np.zeros(capacity, np.bool_)
         self._ssrc: U32 = np.zeros(capacity, np.uint32)
@@ -180,44 +180,66 @@ class JitterBuffer:
     def _insert_unique(
         self, rows: Rows, sequences: NDArray[np.int64], timestamps: U32, ssrcs: U32, arrivals: F64, slots: I32
     ) -> Bools:
-        fresh = ~self._started[rows] | (self._ssrc[rows] != ssrcs)
-        step = (sequences - self.highest[rows] + 32768) % 65536 - 32768
-        jump = ~fresh & ((step > MAX_DROPOUT) | (step < -MAX_MISORDER))
-        if jump.any():
-            again = jump & (self._bad[rows] == sequences)
-            self._bad[rows[jump]] = (sequences[jump] + 1) % 65536
-            fresh |= again
-            jump &= ~again
-        numbers = self.highest[rows] + step
-        if fresh.any():
-            self._begin(rows[fresh], sequences[fresh], ssrcs[fresh], timestamps[fresh], arrivals[fresh])
+        highest = self.highest[rows]
+        step = ((sequences - highest + 32768) & 0xFFFF) - 32768
+        numbers = highest + step
+        fresh = (self._ssrc[rows] != ssrcs) | ~self._started[rows]
+        odd = fresh | (step > MAX_DROPOUT) | (step < -MAX_MISORDER)
+        jump: Bools = np.zeros(len(rows), np.bool_)
+        if odd.any():
+            jump = self._begin_anew(rows, sequences, ssrcs, timestamps, arrivals, (fresh, odd))
             numbers[fresh] = sequences[fresh] + 65536
-        far = ~jump & (numbers - self._next[rows] >= DEPTH)
+        ahead = numbers - self._next[rows]
+        far = (ahead >= DEPTH) & ~jump
         if far.any():  # a gap longer than the ring: what is in it is history
             self._flush(rows[far])
             self._next[rows[far]] = numbers[far]
-        late = ~jump & (numbers < self._next[rows])
-        place = numbers % DEPTH
-        twin = ~jump & ~late & (self._numbers[rows, place] == numbers)
-        good = ~(jump | late | twin)
-        if late.any():
+        late = (ahead < 0) & ~jump
+        place = rows * DEPTH + (numbers & (DEPTH - 1))
+        twin = (self._numbers.reshape(-1)[place] == numbers) & ~(late | jump)
+        refused = jump | late | twin
+        good: Bools = ~refused
+        if refused.any():
             self._count_late(rows[late], arrivals[late])
-        self.duplicate[rows[twin]] += 1
-        if not good.all():
+            self.duplicate[rows[twin]] += 1
             rows, numbers, place, timestamps = rows[good], numbers[good], place[good], timestamps[good]
             arrivals, slots = arrivals[good], slots[good]
         self._time(rows, numbers, timestamps, arrivals)
-        self._slots[rows, place] = slots
-        self._numbers[rows, place] = numbers
-        self._arrivals[rows, place] = arrivals
-        low = np.minimum(self._transit_low[0, rows], self._transit_low[1, rows])
-        high = np.maximum(self._transit_high[0, rows], self._transit_high[1, rows])
-        self._holds[rows, place] = np.minimum(high - self._transit[rows], np.minimum(high - low, MAX_DELAY))
+        self._slots.reshape(-1)[place] = slots
+        self._numbers.reshape(-1)[place] = numbers
+        self._arrivals.reshape(-1)[place] = arrivals
+        self._transits.reshape(-1)[place] = self._transit[rows]
         self.held[rows] += 1
         self.received[rows] += 1
         self.highest[rows] = np.maximum(self.highest[rows], numbers)
-        result: Bools = good
-        return result
+        return good
+
+    def _begin_anew(
+        self,
+        rows: Rows,
+        sequences: NDArray[np.int64],
+        ssrcs: U32,
+        timestamps: U32,
+        arrivals: F64,
+        which: tuple[Bools, Bools],
+    ) -> Bools:
+        """New sources begin; a jump of the sequence is believed when the next packet goes on from it (A.1).
+
+        Args:
+            which: (n,) fresh, to which the jumps that are believed are added, in place; (n,) fresh or a jump.
+
+        Returns:
+            (n,) jumps that are not believed.
+        """
+        fresh, odd = which
+        jump: Bools = odd & ~fresh
+        again = jump & (self._bad[rows] == sequences)
+        self._bad[rows[jump]] = (sequences[jump] + 1) % 65536
+        fresh |= again
+        jump &= ~again
+        if fresh.any():
+            self._begin(rows[fresh], sequences[fresh], ssrcs[fresh], timestamps[fresh], arrivals[fresh])
+        return jump
 
     def _begin(self, rows: Rows, sequences: NDArray[np.int64], ssrcs: U32, timestamps: U32, arrivals: F64) -> None:
         self._flush(rows)
@@ -252,9 +274,12 @@ class JitterBuffer:
         ticks = (timestamps - self._last_timestamp[rows]).view(np.int32)
         media = ticks / self.clock[rows]
         late = (arrivals - self._last_arrival[rows]) - media
-        sane = np.abs(late) < 5.0  # a jump of the timestamp says nothing of the network
-        late *= sane
-        self.jitter[rows] += (np.abs(late) - self.jitter[rows]) / 16
+        size = np.abs(late)
+        wild = size >= 5.0  # a jump of the timestamp says nothing of the network
+        if wild.any():
+            late[wild] = size[wild] = 0.0
+        jitter = self.jitter[rows]
+        self.jitter[rows] = jitter + (size - jitter) / 16
         transit = self._transit[rows] + late
         old = arrivals - self._transit_since[rows] > SPREAD_WINDOW
         if old.any():
@@ -266,8 +291,10 @@ class JitterBuffer:
         self._transit[rows] = transit
         self._transit_low[0, rows] = np.minimum(self._transit_low[0, rows], transit)
         self._transit_high[0, rows] = np.maximum(self._transit_high[0, rows], transit)
-        neighbour = (numbers == self._last_sequence[rows] + 1) & (media > 0) & (media <= 0.120)
-        self.packet_time[rows] = np.where(neighbour, media, self.packet_time[rows])
+        changed = media != self.packet_time[rows]
+        if changed.any():
+            neighbour = changed & (numbers == self._last_sequence[rows] + 1) & (media > 0) & (media <= 0.120)
+            self.packet_time[rows[neighbour]] = media[neighbour]
         self._last_sequence[rows] = numbers
         self._last_timestamp[rows] = timestamps
         self._last_arrival[rows] = arrivals
@@ -297,7 +324,10 @@ class JitterBuffer:
             here = self._started[rows] & (self._numbers[rows, number % DEPTH] == number)
         place = number % DEPTH
         waited = now - self._arrivals[rows, place]
-        hold = here & self._paused[rows] & (waited + 1e-3 < self._holds[rows, place])
+        hold = here & self._paused[rows]
+        if hold.any():
+            at = hold.nonzero()[0]
+            hold[at] = waited[at] + 1e-3 < self._hold(rows[at], place[at])
         owed = self._owed[rows] & self._started[rows] & (self.held[rows] > 0) & ~self._paused[rows]
         play = here & ~hold & ~owed
         self._play(rows, place, play, waited, slots, now)
@@ -339,6 +369,13 @@ class JitterBuffer:
         # is then every single loss to come.
         self._next[rows] += np.maximum(spent - (self.recoverable[rows] & ~self._paused[rows]), 0)
         self._dry[rows] = 0
+
+    def _hold(self, rows: Rows, place: NDArray[np.int64]) -> F64:
+        """(n,) seconds that a pause's first packet waits: until it is as late as the latest of the last seconds."""
+        low = np.minimum(self._transit_low[0, rows], self._transit_low[1, rows])
+        high = np.maximum(self._transit_high[0, rows], self._transit_high[1, rows])
+        held: F64 = np.minimum(high - self._transits[rows, place], np.minimum(high - low, MAX_DELAY))
+        return held
 
     def _play(self, rows: Rows, place: NDArray[np.int64], play: Bools, waited: F64, slots: I32, now: float) -> None:
         every = bool(play.all())
