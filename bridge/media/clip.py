@@ -98,7 +98,7 @@ def resample(pcm: Pcm, rate: int, to: int) -> Pcm:
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm)[None], format="s16", layout="mono")
     frame.sample_rate = rate
     parts = [out.to_ndarray()[0] for out in (*resampler.resample(frame), *resampler.resample(None))]
-    return np.concatenate(parts).astype(np.int16)
+    return np.concatenate([np.zeros(0, np.int16), *parts]).astype(np.int16)  # a few samples may make none
 
 
 def tone(name: str, rate: int) -> Pcm:

@@ -17,6 +17,8 @@ SHORTEST, LONGEST = 0.005, 0.015
 """Pitch periods searched, seconds: 66 to 200 Hz (App. I)."""
 OVERLAP = 0.00375
 """Seconds of cross-fade where the repetition joins (App. I: a quarter of the shortest wave, 3.75 ms)."""
+JOIN = 0.001
+"""Seconds over which the step between the past and its repetition is spread; PESQ likes longer ones less."""
 FULL, STEP = 0.010, 0.2
 """Full for the first 10 ms, then a fifth less every 10 ms."""
 
@@ -29,6 +31,7 @@ class Concealer:
         self._past: NDArray[np.float32] = np.zeros(int(HISTORY * rate), np.float32)
         self._wave: NDArray[np.float32] = np.zeros(0, np.float32)
         self._at = 0
+        self._step = 0.0
         self._lost = 0
 
     def resume(self, past: Pcm) -> None:
@@ -52,7 +55,12 @@ class Concealer:
         """(samples,) that go on as the last ones did, fading."""
         if not self._lost:
             self._find_wave()
-        out = self._continue(samples)
+            out = self._continue(samples)
+            # The repetition begins a little beside where the past ended: the step is spread over some samples.
+            width = min(int(JOIN * self._rate), samples)
+            out[:width] += self._step * np.linspace(1, 0, width, dtype=np.float32)
+        else:
+            out = self._continue(samples)
         self._lost += samples
         filled: Pcm = np.rint(np.clip(out, -32768, 32767)).astype(np.int16)
         return filled
@@ -83,6 +91,7 @@ class Concealer:
         wave[-overlap:] = wave[-overlap:] * (1 - ramp) + past[-period - overlap : -period] * ramp
         # the past ended with the unsmoothed wave; one period later the smoothed one takes over unheard
         self._wave, self._at = wave, 0
+        self._step = float(past[-1] - past[-period - 1])
 
     def _continue(self, samples: int) -> NDArray[np.float32]:
         if not len(self._wave):

@@ -71,6 +71,8 @@ class Clips:
                 self._done.append((then, [self.get(name, rate) for name in names], ""))
             except ClipError as error:
                 self._done.append((then, [], str(error)))
+            except Exception as error:  # a codec's surprise must not end the thread that all prompts wait for
+                self._done.append((then, [], f"{', '.join(names)}: {error!r}"))
 
     def get(self, name: str, rate: int) -> Pcm:
         """One clip's samples.
