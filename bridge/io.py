@@ -6,6 +6,7 @@ A core is mutated, then its datagrams, its events and its deadline are drained; 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import time
@@ -27,6 +28,12 @@ DATAGRAMS_A_TURN = 64
 MAX_DATAGRAM = 65535
 CONNECT_TIMEOUT = 8.0
 """Seconds for a TCP/TLS connection: well below Timer B (32 s, RFC 3261 §17.1.1.2), so the next target gets its try."""
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds that whoever connects to a TLS listener may take: an open socket each."""
+CLOSE_TIMEOUT = 1.0
+"""Seconds for what is written to leave when all ends."""
+SOCKET_BUFFER = 4 << 20
+"""Octets: a burst of calls, or NOTIFYs to a full room, is some thousand datagrams at once."""
 WRITE_LIMIT = 1 << 20
 """Bytes a peer may leave unread before its connection is cut: it holds our memory."""
 IDLE = 900.0
@@ -57,10 +64,12 @@ class Listener:
         try:
             transport = Transport(name.upper())
         except ValueError:
-            raise ValueError(f"{text!r}: begin with udp:, tcp: or tls:, as in udp:127.0.0.1:5060") from None
+            transport = Transport.WS
+        if transport not in (Transport.UDP, Transport.TCP, Transport.TLS):
+            raise ValueError(f"{text!r}: begin with udp:, tcp: or tls:, as in udp:127.0.0.1:5060")
         host, colon, port = rest.rpartition(":")
         if not colon or rest.endswith("]"):
-            host, port = rest, "5061" if transport in (Transport.TLS, Transport.WSS) else "5060"
+            host, port = rest, "5061" if transport is Transport.TLS else "5060"
         host = host.strip("[]")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError(f"{text!r}: write an address and a port, as in {name}:127.0.0.1:5060 or {name}:[::1]:5060")
@@ -118,7 +127,8 @@ class Driver(Generic[E]):
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind((listener.host, listener.port))
@@ -139,7 +149,10 @@ class Driver(Generic[E]):
         def accept() -> _Connection:
             return _Connection(self, listener.transport, local, None)
 
-        server = await asyncio.get_running_loop().create_server(accept, listener.host, listener.port, ssl=tls)
+        timeout = HANDSHAKE_TIMEOUT if tls else None
+        server = await asyncio.get_running_loop().create_server(
+            accept, listener.host, listener.port, ssl=tls, ssl_handshake_timeout=timeout
+        )
         local = server.sockets[0].getsockname()[:2]
         self._servers.append(server)
         return Listener(listener.transport, *local)
@@ -178,7 +191,7 @@ class Driver(Generic[E]):
                     self._deliver(event)
         finally:
             self._draining = False
-        self._set_timer()
+            self._set_timer()
 
     def _set_timer(self) -> None:
         deadline = self.core.deadline()
@@ -204,7 +217,11 @@ class Driver(Generic[E]):
             except OSError as error:  # full buffer or no route: to the protocol a lost datagram
                 log.debug("datagram not sent", to=flow.remote, error=str(error))
             return
-        connection = self._connections.get((flow.transport, flow.remote))
+        connection = self._connections.get(flow.connection)
+        if not data:
+            if connection is not None:
+                connection.close()
+            return
         if connection is None:
             connection = self._connect(flow)
         connection.send(data)
@@ -214,9 +231,14 @@ class Driver(Generic[E]):
         return next((s for s in self._udp.values() if s.family == family), None)
 
     def _connect(self, flow: Flow) -> _Connection:
+        loop = asyncio.get_running_loop()
         connection = _Connection(self, flow.transport, flow.local, flow)
-        self._connections[flow.transport, flow.remote] = connection
-        task = asyncio.get_running_loop().create_task(self._open(flow, connection))
+        full = len(self._connections) >= CONNECTIONS
+        self._connections[flow.connection] = connection
+        if full:
+            loop.call_soon(self.gone, connection)  # not at once: the core is being drained
+            return connection
+        task = loop.create_task(self._open(flow, connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return connection
@@ -232,7 +254,9 @@ class Driver(Generic[E]):
                     lambda: connection, *flow.remote, ssl=tls, server_hostname=name if tls else None
                 )
         except (OSError, TimeoutError, ssl.SSLError) as error:
-            log.info("connection failed", to=f"{flow.transport} {flow.remote[0]}:{flow.remote[1]}", error=str(error))
+            # Whoever sends a Contact chooses how often this happens; a call that fails of it says so itself.
+            log.debug("connection failed", to=f"{flow.transport} {flow.remote[0]}:{flow.remote[1]}", error=str(error))
+            connection.cut()
             self.gone(connection)
 
     def expect(self, remote: tuple[str, int], name: str) -> None:
@@ -251,7 +275,11 @@ class Driver(Generic[E]):
         if len(self._connections) >= CONNECTIONS or self._hosts.get(host, 0) >= CONNECTIONS_A_HOST:
             self.refused += 1
             return False
-        self._connections[connection.flow.transport, connection.flow.remote] = connection
+        if (old := self._connections.get(connection.flow.connection)) is not None:
+            # The peer's port came round again before we heard that its last connection is dead.
+            old.cut()
+            self.gone(old)
+        self._connections[connection.flow.connection] = connection
         self._hosts[host] = self._hosts.get(host, 0) + 1
         connection.counted = True
         return True
@@ -261,22 +289,17 @@ class Driver(Generic[E]):
         self.drain()
 
     def gone(self, connection: _Connection) -> None:
-        key = (connection.flow.transport, connection.flow.remote)
+        """A connection ended, or could not be opened. Told twice, it is done once."""
         if connection.counted:
+            connection.counted = False
             host = connection.flow.remote[0]
             self._hosts[host] -= 1
             if not self._hosts[host]:
                 del self._hosts[host]
-        if self._connections.get(key) is connection:
-            del self._connections[key]
+        if self._connections.get(connection.flow.connection) is connection:
+            del self._connections[connection.flow.connection]
             self.core.closed(connection.flow, time.monotonic())
             self.drain()
-
-    def hang_up(self, flow: Flow) -> None:
-        """Close a flow's connection (its peer talks nonsense)."""
-        connection = self._connections.get((flow.transport, flow.remote))
-        if connection is not None:
-            connection.close()
 
     def sweep(self, now: float) -> None:
         """Close idle connections; call every minute or so."""
@@ -284,21 +307,29 @@ class Driver(Generic[E]):
             connection.close()
 
     async def close(self) -> None:
-        """Stop listening and let go of everything."""
+        """Stop listening and let go of everything; what is written already still leaves, within a second."""
         loop = asyncio.get_running_loop()
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         for sock in self._udp.values():
             loop.remove_reader(sock)
             sock.close()
         self._udp.clear()
         for server in self._servers:
             server.close()
+        self._servers.clear()
         for task in list(self._tasks):
             task.cancel()
-        for connection in list(self._connections.values()):
-            connection.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        open_ones, self._connections = list(self._connections.values()), {}
+        for connection in open_ones:
+            connection.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await asyncio.gather(*(connection.lost.wait() for connection in open_ones))
+        for connection in open_ones:
+            connection.cut()
 
 
 class _Connection(asyncio.Protocol):
@@ -314,11 +345,16 @@ class _Connection(asyncio.Protocol):
         self._waiting: list[bytes] = []
         self._size = 0
         self.counted = False
+        """The driver counts it among its host's."""
+        self.lost = asyncio.Event()
+        """Nothing is open."""
+        self.lost.set()
         self.heard = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self.lost.clear()
         if self._opened_by_us:
             for data in self._waiting:
                 transport.write(data)
@@ -333,6 +369,7 @@ class _Connection(asyncio.Protocol):
         self._driver.received(self, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set()
         self._driver.gone(self)
 
     def send(self, data: bytes) -> None:
@@ -341,11 +378,19 @@ class _Connection(asyncio.Protocol):
             if self._size <= WRITE_LIMIT:
                 self._waiting.append(data)
             return
+        if self._transport.is_closing():
+            return  # the core is told in a moment
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > WRITE_LIMIT:
             log.warning("peer reads nothing; connection cut", peer=self.flow.remote)
             self._transport.abort()
 
     def close(self) -> None:
+        """After what is written."""
         if self._transport is not None:
             self._transport.close()
+
+    def cut(self) -> None:
+        """At once."""
+        if self._transport is not None:
+            self._transport.abort()

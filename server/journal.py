@@ -9,6 +9,7 @@ import structlog
 
 from bridge.conference import event as room
 from bridge.signalling.event import Malformed, Rejected
+from bridge.signalling.gate import METHODS
 
 from .log import Sampler
 
@@ -41,8 +42,11 @@ class Journal:
 
     def refused(self, event: Rejected | Malformed) -> None:
         """A request was answered with an error, or was none."""
-        kind = f"{event.method} {event.code}" if isinstance(event, Rejected) else "malformed"
-        left_out = self._rejections.let(kind if len(kind) < 16 else "other")
+        # Method names are a stranger's to choose, and a counter is kept for each kind.
+        kind = type(event).__name__
+        if isinstance(event, Rejected) and event.method in METHODS:
+            kind = f"{event.method} {event.code}"
+        left_out = self._rejections.let(kind)
         if left_out is None:
             return
         more = {"not_logged_before": left_out} if left_out else {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import ipaddress
+import itertools
 import socket
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -300,9 +301,8 @@ class Sender:
             headers["control"] = controls
             headers["controllen"] = control_length
         edges = np.flatnonzero(np.diff(sockets)) + 1
-        starts = [0, *edges.tolist()] if n else []
         sent = 0
-        for start, stop in zip(starts, [*starts[1:], n], strict=True):
+        for start, stop in itertools.pairwise([0, *edges.tolist(), n] if n else []):
             sent += self._send_run(fds[int(sockets[start])], start, stop)
         self.dropped += n - sent
         return sent

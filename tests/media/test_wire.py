@@ -143,6 +143,11 @@ def test_the_sender_gathers_header_and_shared_payload_for_each_destination():
         sock.close()
 
 
+def test_nothing_to_send_is_nothing_sent():
+    none = np.zeros(0, np.uint64)
+    assert Sender(8).send([], np.zeros(0, np.intp), none, none, 12, none, 160) == 0
+
+
 def test_one_forbidden_destination_does_not_cost_the_others_their_packet():
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listener.bind(("127.0.0.1", 0))
