@@ -184,10 +184,14 @@ class Baresip(Phone):
         with self._noted():
             return until(enough, f"{seconds:g} s of sound at {self.user}", limit + seconds)
 
-    def so_far(self) -> spectrum.Sound | None:
-        """All that came in in the present call."""
-        path = self._recording()
-        return spectrum.read(path) if path else None
+    def listen(self, seconds: float) -> spectrum.Sound:
+        """What comes in in ``seconds`` by the clock: less than that, or nothing, if packets stay away."""
+        path = until(self._recording, f"a recording of {self.user}")
+        start = spectrum.size(path)
+        time.sleep(seconds)
+        newest = self._recording()
+        assert newest is not None
+        return spectrum.read(newest, start=start if newest == path else 0)
 
 
 class _Control:
@@ -358,9 +362,10 @@ class Sipp(Phone):
         self._log, self._limit = directory / f"{name}.log", limit
         self._directory = directory
         media = free_ports(4)
+        # The scenarios' rtp_stream takes no keyword, so the names are fixed: one tone a directory.
         if tone:
-            # The scenario's rtp_stream takes no keyword, so the name is fixed; one a directory.
             spectrum.write_ulaw(directory / "tone.ul", tone, 10.0)
+        (directory / "silence.ul").write_bytes(b"\xff" * 8000 * 30)
         self._command = [
             *("sipp", f"127.0.0.1:{port}", "-sf", str(SCENARIOS / scenario), "-s", service),
             *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(free_ports(2)), "-mp", str(media)),
