@@ -289,6 +289,8 @@ class TransactionLayer:
             message = parse(data)
         except MalformedMessage as error:
             self._unreadable(error, flow, now)
+            if flow.transport.reliable and b"SIP/" not in data.partition(b"\n")[0].upper():
+                self._out.append((b"", flow))  # another protocol: nothing will come of this connection
             return
         if isinstance(message, Request):
             self._request(message, flow, now)
