@@ -29,7 +29,7 @@ from bridge.signalling.registrar import Registrar
 from bridge.worker.client import Spare, Worker
 from bridge.worker.protocol import Begin, Ready
 
-from . import derived, guide, log, storage, tls
+from . import check, derived, guide, log, storage, tls
 from .api import application
 from .control import Control
 from .feed import Feed
@@ -125,7 +125,32 @@ class Assembly:
         self._parts.push_async_callback(control.close)
         kept = self._storage()
         ports = await self._workers(control)
+        self._warn()
         registrar = Registrar(derived.registrar(settings))
+        focus, endpoint, driver = self._signalling(control, ports, registrar)
+        registry = Registry(registrar, kept)
+        registry.recover(time.monotonic())
+        workers = {number: each.worker for number, each in ports.items() if isinstance(each.worker, Worker)}
+        control.join(focus, driver, workers, Reach(registry, self._lookup), registry)
+        for room in known:
+            focus.add_room(room)
+        if self._demo:
+            self._simulate(control)
+        await self._listen(driver)
+        self._providers(control, endpoint)
+        http = self._http(control)
+        self._watch(control)
+        gc.collect()
+        gc.freeze()
+        self._guide(http)
+        return control
+
+    # Parts
+
+    def _signalling(
+        self, control: Control, ports: dict[int, WorkerPorts], registrar: Registrar
+    ) -> tuple[Focus, Endpoint, Driver[Event]]:
+        settings = self._settings
         endpoint_settings = derived.endpoint(settings, self._contacts, self._routes, VERSION)
         accounts = {account.user: account.password for account in settings.sip.accounts}
         endpoint = Endpoint(
@@ -151,24 +176,13 @@ class Assembly:
         )
         self._driver = driver
         self._parts.push_async_callback(driver.close)
-        registry = Registry(registrar, kept)
-        registry.recover(time.monotonic())
-        workers = {number: each.worker for number, each in ports.items() if isinstance(each.worker, Worker)}
-        control.join(focus, driver, workers, Reach(registry, self._lookup), registry)
-        for room in known:
-            focus.add_room(room)
-        if self._demo:
-            self._simulate(control)
-        await self._listen(driver)
-        self._providers(control, endpoint)
-        http = self._http(control)
-        self._watch(control)
-        gc.collect()
-        gc.freeze()
-        self._guide(http)
-        return control
+        return focus, endpoint, driver
 
-    # Parts
+    def _warn(self) -> None:
+        """Of what ``visiopont check`` would."""
+        for finding in check.limits(self._settings):
+            if finding.verdict != "ok":
+                logger.warning(finding.subject, what=finding.detail, advice=finding.advice)
 
     def _storage(self) -> storage.Storage:
         data = self._settings.storage.data

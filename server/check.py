@@ -51,6 +51,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _data(settings)
 
 
+def limits(settings: Settings) -> Iterator[Finding]:
+    """What does not keep a bridge from starting, but from holding many callers."""
+    yield from _workers(settings)
+    yield from _kernel(settings)
+
+
 def _platform() -> Iterator[Finding]:
     if platform.system() != "Linux" or ctypes.sizeof(ctypes.c_void_p) != 8:
         yield Finding("error", "platform", platform.platform(), "Visiopont needs 64-bit Linux (recvmmsg, sendmmsg).")

@@ -18,6 +18,8 @@ log = structlog.get_logger("visiopont")
 REJECTIONS = 5
 """Lines of one kind (a method and a code) in each :data:`PERIOD`; a scanner causes thousands."""
 PERIOD = 10.0
+CHALLENGES = (401, 407)
+"""How every registration begins: counted, not logged."""
 QUIET: tuple[type, ...] = (
     room.SpeakerChanged,
     room.GainsChanged,
@@ -42,6 +44,8 @@ class Journal:
 
     def refused(self, event: Rejected | Malformed) -> None:
         """A request was answered with an error, or was none."""
+        if isinstance(event, Rejected) and event.code in CHALLENGES:
+            return
         # Method names are a stranger's to choose, and a counter is kept for each kind.
         kind = type(event).__name__
         if isinstance(event, Rejected) and event.method in METHODS:

@@ -117,6 +117,14 @@ def test_a_scanner_does_not_fill_the_log(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.usefixtures("_as_it_was")
+def test_a_challenge_is_no_news(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up(Log())
+    flow = Flow(Transport.UDP, ("192.0.2.1", 5060), ("192.0.2.9", 5060))
+    Journal().refused(Rejected(flow, "REGISTER", 401, "Unauthorized"))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("_as_it_was")
 def test_the_libraries_log_in_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
     log.set_up(Log(json_lines=True))
     logging.getLogger("uvicorn.error").warning("odd %s", "thing")

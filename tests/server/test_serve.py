@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from bridge.signalling import event as sip
+from server import cli
 from tests.server.phone import phone
 from tests.server.process import ROOT, Bridge, bridge
 
@@ -184,3 +188,85 @@ def test_a_room_can_be_told_what_to_do_while_a_call_is_up(tmp_path: Path) -> Non
 
     with bridge(tmp_path) as running:
         assert asyncio.run(call(running)).code == 0
+
+
+def test_it_registers_with_a_provider_and_leaves_at_the_end(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
+    (theirs / "visiopont.toml").write_text(ACCOUNT)
+    with bridge(theirs) as provider:
+        host, port = provider.udp
+        (ours / "visiopont.toml").write_text(
+            f'[[sip.providers]]\nregistrar = "sip:{host}:{port}"\nuser = "salle-101"\npassword = "geheim"\n'
+        )
+        with bridge(ours, "--media-ports", "26992-26999") as running:
+            wait(lambda: any(each["registered"] for each in running.get("/api/v1/registrations")["registrations"]))
+            assert provider.get("/api/v1/registrations")["registrations"][0]["aor"].startswith("sip:salle-101@")
+            assert running.end() == 0
+        wait(lambda: provider.get("/api/v1/registrations")["registrations"] == [])
+
+
+def wait(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_the_commands_show_and_move_a_running_bridge(tmp_path: Path) -> None:
+    def command(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(cli.app, [*words, "--server", running.http], env={"COLUMNS": "120"})
+        return done.exit_code, done.output
+
+    async def call() -> None:
+        async with phone(running.udp) as mine:
+            host, port = mine.flow.local
+            assert await asyncio.to_thread(command, "call", f"sip:bob@{host}:{port}", "--room", "demo") == (
+                0,
+                f"Calling sip:bob@{host}:{port} into room demo (participant 4).\n",
+            )
+            assert (await mine.next(sip.IncomingCall)).offer
+            assert "being called" in (await asyncio.to_thread(command, "rooms"))[1]
+
+    with bridge(tmp_path, command="demo") as running:
+        code, said = command("rooms")
+        assert code == 0
+        assert "June" in said
+        code, said = command("top", "--once")
+        assert code == 0
+        assert "participants 3" in said
+        asyncio.run(call())
+        assert running.end() == 0
+    code, said = command("rooms")
+    assert code == 1
+    assert "no bridge answers" in said
+
+
+OPENSSL = (
+    *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"),
+    *("-subj", "/CN=bridge", "-addext", "subjectAltName=IP:127.0.0.1"),
+)
+
+
+def test_calls_come_by_tls(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    subprocess.run(
+        [*OPENSSL, "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+        timeout=20,
+    )
+    (tmp_path / "visiopont.toml").write_text(f'[sip]\ntls_certificate = "{certificate}"\ntls_key = "{key}"\n')
+    with bridge(tmp_path, "--sip", "tls:127.0.0.1:0") as running:
+        host, port = running.get("/api/v1/bridge")["listeners"][0].removeprefix("tls:").rsplit(":", 1)
+        context = ssl.create_default_context(cafile=str(certificate))
+        with (
+            socket.create_connection((host, int(port)), 5) as plain,
+            context.wrap_socket(plain, server_hostname=host) as sock,
+        ):
+            request = OPTIONS.replace("/UDP", "/TLS").format(host=host, port=port, mine="127.0.0.1:5061")
+            sock.sendall(request.encode())
+            assert sock.recv(65536).startswith(b"SIP/2.0 200 ")
+        assert running.end() == 0
+        assert "Traceback" not in running.log.read_text()
