@@ -290,6 +290,7 @@ class Calls:
             self._not_moved(leg, now)
 
     def _agreed(self, leg: Leg, now: float) -> None:
+        leg.listened |= leg.agreed is not None and not leg.agreed.on_hold
         self.tell(leg)
         if leg.call not in self._up:
             self._up.add(leg.call)

@@ -39,6 +39,9 @@ class Leg:
     """The last description that the worker got."""
     moving: Leg | None = None
     """Where the stream is to go as soon as the peer agreed to the new address."""
+    listened: bool = False
+    """It has taken sound in before. What comes from it when it no longer does is its music on hold, which is not for
+    the room; from one that never did, like a radio's feed, it is what it has to say."""
 
     @property
     def local(self) -> Local:
@@ -75,7 +78,7 @@ class Leg:
             ptime=agreed.ptime,
             srtp_send=SrtpKey(*agreed.srtp_send) if agreed.srtp_send else None,
             srtp_receive=SrtpKey(*agreed.srtp_receive) if agreed.srtp_receive else None,
-            muted=hearing.muted,
+            muted=hearing.muted or (agreed.on_hold and self.listened),
             deaf=hearing.deaf,
             gain_in=hearing.voice,
             gain_out=hearing.volume,

@@ -60,6 +60,7 @@ def test_hold_stops_what_we_send_and_resume_starts_it_again() -> None:
     house.run(2)
     [held] = in_rooms(house)
     assert held.send is None
+    assert held.muted, "its music on hold is not for the room"
     house.heard(media.Silent(stream=held.stream, seconds=600.0))
     house.run(1)
     assert len(house.people("demo")) == 1, "nobody is cleared for being silent on hold"
@@ -67,6 +68,7 @@ def test_hold_stops_what_we_send_and_resume_starts_it_again() -> None:
     house.run(2)
     [back] = in_rooms(house)
     assert back.send is not None
+    assert not back.muted
 
 
 def test_whoever_falls_silent_is_cleared_after_the_time_that_settings_say() -> None:
