@@ -13,8 +13,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from .grammar import TOKEN, CSeq, NameAddr, ParseError, Uri, Via, address, split
+
+__all__ = [
+    "MAX_HEADERS",
+    "MAX_SIZE",
+    "CSeq",
+    "Headers",
+    "MalformedMessage",
+    "Message",
+    "NameAddr",
+    "ParseError",
+    "Request",
+    "Response",
+    "Uri",
+    "Via",
+    "parse",
+    "reason_phrase",
+    "split",
+]
 
 MAX_HEADERS = 256
 """Header fields of a message: more is no phone's, and each costs time."""
@@ -25,10 +44,8 @@ COMPACT = {
     "s": "Subject", "t": "To", "u": "Allow-Events", "v": "Via", "x": "Session-Expires",
 }  # fmt: skip
 """§7.3.3, §20, RFC 6665, RFC 3515, RFC 4028."""
-_TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
 _FOLD = re.compile(r"\r?\n[ \t]+")
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-_.]*[A-Za-z0-9.])?|\[[0-9A-Fa-f:.]+\])\Z")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+_MEDIA_TYPE = re.compile(r"[^\s/;]+\s*/\s*[^\s/;]+\s*(;.*)?\Z", re.DOTALL)
 _ONCE = ("from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type", "expires")
 _REASONS = {
     100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 182: "Queued", 183: "Session Progress",
@@ -47,10 +64,6 @@ _REASONS = {
 }  # fmt: skip
 
 
-class ParseError(ValueError):
-    """A part of a message is not as the grammar has it."""
-
-
 class MalformedMessage(ParseError):
     """Bytes that are no usable SIP message."""
 
@@ -63,224 +76,8 @@ class MalformedMessage(ParseError):
         """The request, if enough of it could be read for a response; None: nothing can be answered."""
 
 
-# ------------------------------------------------------------------------------------------------ parts
-
-
 def reason_phrase(status: int) -> str:
     return _REASONS.get(status, _REASONS.get(status // 100 * 100, "Unknown"))
-
-
-def split(value: str, separator: str = ",") -> list[str]:
-    """Cut at separators that stand outside quotes and angle brackets."""
-    if separator not in value:
-        return [value.strip()] if value.strip() else []
-    if '"' not in value and "<" not in value:
-        return [part for part in map(str.strip, value.split(separator)) if part]
-    parts, start, quoted, angle, skip = [], 0, False, False, False
-    for n, char in enumerate(value):
-        if skip:
-            skip = False
-        elif quoted:
-            skip = char == "\\"
-            quoted = char != '"'
-        elif char == '"':
-            quoted = True
-        elif char == "<":
-            angle = True
-        elif char == ">":
-            angle = False
-        elif char == separator and not angle:
-            parts.append(value[start:n])
-            start = n + 1
-    parts.append(value[start:])
-    return [part for part in map(str.strip, parts) if part]
-
-
-def _parameters(text: str) -> tuple[tuple[str, str | None], ...]:
-    """``;a=1;b`` as pairs, names in lower case, quotes taken off."""
-    found: list[tuple[str, str | None]] = []
-    for part in split(text, ";"):
-        name, equals, value = part.partition("=")
-        name, value = name.strip().lower(), value.strip()
-        if not _TOKEN.match(name):
-            raise ParseError(f"no parameter name: {name[:40]!r}")
-        if value.startswith('"'):
-            value = _unquote(value)
-        found.append((name, value if equals else None))
-    return tuple(found)
-
-
-def _unquote(text: str) -> str:
-    if len(text) < 2 or not text.endswith('"'):
-        raise ParseError("a quote that does not end")
-    return re.sub(r"\\(.)", r"\1", text[1:-1])
-
-
-@dataclass(frozen=True, slots=True)
-class Uri:
-    """A URI (§19.1.1): sip, sips and tel in their parts; of any other only the scheme, the rest in ``host``."""
-
-    scheme: str
-    user: str | None
-    host: str
-    port: int | None = None
-    parameters: tuple[tuple[str, str | None], ...] = ()
-    headers: str = ""
-    """Behind ``?``, as it stands."""
-    text: str = field(default="", compare=False, repr=False)
-
-    @classmethod
-    def parse(cls, text: str) -> Uri:
-        """Raises :class:`ParseError`."""
-        match = _SCHEME.match(text)
-        if match is None or any(char in text for char in ' <>"\t\r\n'):
-            raise ParseError(f"no URI: {text[:60]!r}")
-        scheme, rest = match[1].lower(), text[match.end() :]
-        if scheme == "tel":
-            number, _, parameters = rest.partition(";")
-            return cls(scheme, number, "", None, _parameters(parameters), "", text)
-        if scheme not in ("sip", "sips"):
-            return cls(scheme, None, rest, text=text)
-        # A user may hold ; ? / so the last @ before anything else decides (§25.1).
-        user: str | None = None
-        if "@" in rest:
-            user, _, rest = rest.rpartition("@")
-            user = user.partition(":")[0] if ":" in user else user
-            if not user:
-                raise ParseError("an empty user")
-        rest, _, headers = rest.partition("?")
-        hostport, _, parameters = rest.partition(";")
-        host, port = _host_port(hostport)
-        return cls(scheme, user, host, port, _parameters(parameters), headers, text)
-
-    def parameter(self, name: str) -> str | None:
-        """A parameter's value, "" if it has none, None if it is not there."""
-        return next((value or "" for key, value in self.parameters if key == name), None)
-
-    def __str__(self) -> str:
-        return self.text or self._built()
-
-    def _built(self) -> str:
-        at = f"{self.user}@" if self.user is not None and self.scheme != "tel" else self.user or ""
-        port = f":{self.port}" if self.port is not None else ""
-        parameters = "".join(f";{name}" + (f"={value}" if value is not None else "") for name, value in self.parameters)
-        headers = f"?{self.headers}" if self.headers else ""
-        return f"{self.scheme}:{at}{self.host}{port}{parameters}{headers}"
-
-
-def _host_port(text: str) -> tuple[str, int | None]:
-    text = text.strip()
-    host, colon, port = (text, "", "") if text.endswith("]") else text.rpartition(":")
-    if not colon:
-        host, port = text, ""
-    host, port = host.strip(), port.strip()
-    if not _HOST.match(host) or (colon and not (port.isascii() and port.isdigit() and int(port) < 65536)):
-        raise ParseError(f"no host and port: {text[:60]!r}")
-    return host, int(port) if port else None
-
-
-@dataclass(frozen=True, slots=True)
-class NameAddr:
-    """From, To, Contact and their like (§20.10)."""
-
-    uri: Uri
-    display: str = ""
-    parameters: tuple[tuple[str, str | None], ...] = ()
-
-    @classmethod
-    def parse(cls, text: str) -> NameAddr:
-        """Raises :class:`ParseError`."""
-        text = text.strip()
-        display, rest = "", text
-        if text.startswith('"'):
-            end = _end_of_quote(text)
-            display, rest = _unquote(text[:end]), text[end:].lstrip()
-            if not rest.startswith("<"):
-                raise ParseError("a display name without <URI>")
-        if "<" in rest:
-            before, _, rest = rest.partition("<")
-            display = display or " ".join(before.split())
-            if any(not _TOKEN.match(word) for word in before.split()):
-                raise ParseError(f"a display name that must be quoted: {before[:40]!r}")
-            inside, closed, after = rest.partition(">")
-            after = after.strip()
-            if not closed or (after and not after.startswith(";")):
-                raise ParseError("angle brackets that do not match")
-            return cls(Uri.parse(inside), display, _parameters(after))
-        # Without brackets parameters are the header field's, not the URI's (§20).
-        inside, _, after = rest.partition(";")
-        if "?" in inside or "," in inside:
-            raise ParseError("a URI with ? or , needs angle brackets")
-        return cls(Uri.parse(inside.strip()), "", _parameters(after))
-
-    def parameter(self, name: str) -> str | None:
-        return next((value or "" for key, value in self.parameters if key == name), None)
-
-    @property
-    def tag(self) -> str | None:
-        return self.parameter("tag") or None
-
-    @property
-    def quality(self) -> float:
-        """The ``q`` of a Contact, 1.0 if there is none (§8.1.3.4)."""
-        try:
-            return min(max(float(self.parameter("q") or 1.0), 0.0), 1.0)
-        except ValueError:
-            return 0.0
-
-
-def _end_of_quote(text: str) -> int:
-    skip = False
-    for n in range(1, len(text)):
-        if skip:
-            skip = False
-        elif text[n] == "\\":
-            skip = True
-        elif text[n] == '"':
-            return n + 1
-    raise ParseError("a quote that does not end")
-
-
-@dataclass(frozen=True, slots=True)
-class Via:
-    """One hop (§20.42). Any version passes: whoever speaks another is to be told 505 on this way."""
-
-    transport: str
-    host: str
-    port: int | None
-    parameters: tuple[tuple[str, str | None], ...] = ()
-
-    @classmethod
-    def parse(cls, text: str) -> Via:
-        """Raises :class:`ParseError`."""
-        protocol, _, parameters = text.partition(";")
-        match = re.match(
-            r"\s*SIP\s*/\s*\d+\.\d+\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+(.+)\Z", protocol, re.IGNORECASE | re.DOTALL
-        )
-        if match is None:
-            raise ParseError(f"no Via: {text[:60]!r}")
-        host, port = _host_port(
-            re.sub(r"\s*:\s*", ":", match[2].strip()) if not match[2].strip().startswith("[") else match[2]
-        )
-        return cls(match[1].upper(), host, port, _parameters(parameters))
-
-    def parameter(self, name: str) -> str | None:
-        return next((value or "" for key, value in self.parameters if key == name), None)
-
-    @property
-    def branch(self) -> str:
-        return self.parameter("branch") or ""
-
-    def __str__(self) -> str:
-        port = f":{self.port}" if self.port is not None else ""
-        parameters = "".join(f";{name}" + (f"={value}" if value is not None else "") for name, value in self.parameters)
-        return f"SIP/2.0/{self.transport} {self.host}{port}{parameters}"
-
-
-@dataclass(frozen=True, slots=True)
-class CSeq:
-    number: int
-    method: str
 
 
 # ---------------------------------------------------------------------------------------------- headers
@@ -361,20 +158,13 @@ class Headers:
 class _Message:
     """What requests and responses have in common. The parser has looked at all mandatory fields once."""
 
-    __slots__ = ("_addresses", "body", "headers")
+    __slots__ = ("_via", "body", "headers")
 
     def __init__(self, headers: Headers, body: bytes) -> None:
         self.headers = headers
         self.body = body
-        self._addresses: dict[str, NameAddr] = {}
-        """What was read once, by its text."""
-
-    def _address(self, name: str) -> NameAddr:
-        text = self.headers[name]
-        found = self._addresses.get(text)
-        if found is None:
-            found = self._addresses[text] = NameAddr.parse(text)
-        return found
+        self._via: tuple[str, Via] | None = None
+        """The top one as read, with its text."""
 
     @property
     def call_id(self) -> str:
@@ -382,11 +172,11 @@ class _Message:
 
     @property
     def from_(self) -> NameAddr:
-        return self._address("From")
+        return address(self.headers["From"])
 
     @property
     def to(self) -> NameAddr:
-        return self._address("To")
+        return address(self.headers["To"])
 
     @property
     def cseq(self) -> CSeq:
@@ -396,7 +186,10 @@ class _Message:
     @property
     def via(self) -> Via:
         """The top one."""
-        return Via.parse(split(self.headers["Via"])[0])
+        text = self.headers["Via"]
+        if self._via is None or self._via[0] is not text:
+            self._via = text, Via.parse(split(text)[0])
+        return self._via[1]
 
     @property
     def contacts(self) -> list[NameAddr]:
@@ -404,7 +197,7 @@ class _Message:
         found = []
         for value in self.headers.getlist("Contact"):
             try:
-                found.append(NameAddr.parse(value))
+                found.append(address(value))
             except ParseError:
                 continue
         return found
@@ -562,7 +355,7 @@ def _fields(text: str) -> tuple[list[tuple[str, str]], str]:
             continue
         name, colon, value = line.partition(":")
         name = name.rstrip(" \t")
-        if not colon or not _TOKEN.match(name):
+        if not colon or not TOKEN.match(name):
             fault = fault or f"no header field: {line[:40]!r}"
             continue
         if "\r" in value:
@@ -593,11 +386,11 @@ def _request(start: str, headers: Headers, body: bytes, fault: str) -> Request:
     parts = start.split(" ")
     if len(parts) < 3 or not parts[-1].upper().startswith("SIP/"):
         # Not even a request line; still, if the rest can be read the sender can be told (RFC 4475 §3.1.2.?).
-        method = parts[0] if _TOKEN.match(parts[0]) else ""
+        method = parts[0] if TOKEN.match(parts[0]) else ""
         if not method or len(parts) < 2:
             raise MalformedMessage(f"no SIP: {start[:60]!r}")
     method, uri_text, version = parts[0], " ".join(parts[1:-1]), parts[-1]
-    if not _TOKEN.match(method):
+    if not TOKEN.match(method):
         raise MalformedMessage(f"no method: {method[:40]!r}")
     uri_fault = ""
     try:
@@ -644,12 +437,11 @@ def _fault(message: Message) -> str:
         if headers.count(name) > 1:
             return f"more than one {name}"
     try:
-        for via in headers.getlist("Via"):
+        _ = message.via, message.from_, message.to
+        for via in headers.getlist("Via")[1:]:
             Via.parse(via)
-        NameAddr.parse(headers["From"])
-        NameAddr.parse(headers["To"])
         number, method = headers["CSeq"].split(None, 1)
-        if not (number.isascii() and number.isdigit() and int(number) < 1 << 31 and _TOKEN.match(method.strip())):
+        if not (number.isascii() and number.isdigit() and int(number) < 1 << 31 and TOKEN.match(method.strip())):
             return "CSeq out of range"
         if isinstance(message, Request):
             _check_request(message)
@@ -668,7 +460,7 @@ def _check_request(request: Request) -> None:
             raise ParseError(f"{name} out of range")
     for value in headers.getlist("Contact"):
         if value != "*":
-            contact = NameAddr.parse(value)
+            contact = address(value)
             expires = contact.parameter("expires")
             if expires is not None and not (expires.isascii() and expires.isdigit() and int(expires) < 1 << 32):
                 raise ParseError("Contact's expires out of range")
@@ -676,7 +468,7 @@ def _check_request(request: Request) -> None:
         for value in headers.getlist(name):
             NameAddr.parse(value)
     kind = headers.get("Content-Type")
-    if kind is not None and not re.match(r"[^\s/;]+\s*/\s*[^\s/;]+\s*(;.*)?\Z", kind, re.DOTALL):
+    if kind is not None and not _MEDIA_TYPE.match(kind):
         raise ParseError("Content-Type")
     date = headers.get("Date")
     if date is not None and not date.rstrip().endswith("GMT"):
