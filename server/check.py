@@ -92,11 +92,17 @@ def _listeners(settings: Settings, running: Mapping[str, Any]) -> Iterator[Findi
         fault = _taken(listener.host, listener.port, kind)
         if not fault:
             yield Finding("ok", f"SIP {listener}", "free")
-        elif str(listener) in running.get("listeners", ()):
-            yield Finding("ok", f"SIP {listener}", "the running bridge listens there")
+        elif same := _same_port(listener, running):
+            yield Finding("ok", f"SIP {listener}", f"the running bridge listens there ({same})")
         else:
             advice = "Stop what uses it (ss -lnp shows it), or listen elsewhere with --sip."
             yield Finding("error", f"SIP {listener}", fault, advice)
+
+
+def _same_port(listener: Listener, running: Mapping[str, Any]) -> str:
+    """The running bridge's listener that is in the way; empty: none is."""
+    ours = map(Listener.parse, running.get("listeners", ()))
+    return next((str(o) for o in ours if (o.transport, o.port) == (listener.transport, listener.port)), "")
 
 
 def _http(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:

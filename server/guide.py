@@ -54,7 +54,7 @@ def text(
     ]
     if demo:
         lines.append("  Three people talk there already. Key ** to hear what the keys do.")
-    commands = [(f'baresip -e "/dial {there}"', "un téléphone / a telephone")]
+    commands = [(f'baresip -e "/uanew sip:me@127.0.0.1;regint=0" -e "/dial {there}"', "un téléphone / a telephone")]
     if http:
         named = "" if http == USUAL_HTTP else f" --server http://{http}"
         commands += [(f".venv/bin/visiopont top{named}", "en direct / live"), (f"http://{http}/api/docs", "API")]
