@@ -305,6 +305,15 @@ class Linphone(Phone):
             self.process.write(key)
             time.sleep(0.5)
 
+    def pause(self) -> None:
+        """Hold."""
+        self.process.write("pause")
+        self.process.expect("paused")
+
+    def resume(self) -> None:
+        self.process.write("resume")
+        self.process.expect("Resuming")
+
     def hangup(self) -> spectrum.Sound:
         """The whole of what it heard: its recording reaches the disk when the call is over."""
         self.process.write("terminate")
@@ -362,10 +371,9 @@ class Sipp(Phone):
         self._log, self._limit = directory / f"{name}.log", limit
         self._directory = directory
         media = free_ports(4)
-        # The scenarios' rtp_stream takes no keyword, so the names are fixed: one tone a directory.
         if tone:
+            # The scenario's rtp_stream takes no keyword, so the name is fixed: one a directory.
             spectrum.write_ulaw(directory / "tone.ul", tone, 10.0)
-        (directory / "silence.ul").write_bytes(b"\xff" * 8000 * 30)
         self._command = [
             *("sipp", f"127.0.0.1:{port}", "-sf", str(SCENARIOS / scenario), "-s", service),
             *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(free_ports(2)), "-mp", str(media)),
