@@ -1,0 +1,371 @@
+"""How much of a voice comes through: PESQ of real speech, sent through a media worker over real sockets in real time.
+
+Each case is a room with one talker and one listener. All cases of a run talk at the same time, so that a run takes as
+long as a sentence. What the network does to the talker's packets is drawn before: seeded, and the same for every
+server under test.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.media.clip import load_clip, resample
+from bridge.media.codecs import CodecError, EncoderSettings, by_name
+from bridge.media.codecs.g722 import G722Encoder
+from bridge.media.codecs.opus import OpusEncoder
+from bridge.worker.protocol import SetRoom
+
+from .janus import JanusServer
+from .sounds import CLOCKS, RATES, RECORDINGS, TYPES
+from .worker import MediaServer, Phone
+
+Pcm = NDArray[np.int16]
+
+CODECS = ("PCMU", "PCMA", "G722", "OPUS", "L16")
+WIDE = {"G722", "OPUS", "L16"}
+LEAD, TAIL = 0.5, 1.0
+"""Seconds of silence before and behind a sentence."""
+LENGTH = 7.0
+JITTER = 0.030
+SETTLE = 1.0
+"""Seconds between the call's beginning and the talker's first packet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """What happens to packets on the talker's way."""
+
+    name: str
+    loss: float = 0.0
+    burst: float = 1.0
+    """Mean length of a loss, in packets."""
+    jitter: float = 0.0
+    """Seconds: each packet is late by anything up to it."""
+
+    def arrivals(self, packets: int, rng: np.random.Generator) -> list[tuple[float, int]]:
+        """(seconds, packet) of those that arrive, by time."""
+        lost, found = False, []
+        leave = 1 / self.burst
+        enter = self.loss * leave / max(1 - self.loss, 1e-9)
+        for n in range(packets):
+            lost = rng.random() >= leave if lost else rng.random() < enter
+            if not lost:
+                found.append((n * 0.020 + float(rng.uniform(0, self.jitter) if self.jitter else 0), n))
+        return sorted(found)
+
+
+WEATHERS = (
+    Weather("clean"),
+    Weather("1 % loss", 0.01),
+    Weather("5 % loss", 0.05),
+    Weather("10 % loss", 0.10),
+    Weather("5 % in bursts of 3, 30 ms jitter", 0.05, 3.0, JITTER),
+)
+
+
+@dataclass(slots=True)
+class Case:
+    """One talker and one listener."""
+
+    sentence: str
+    talks: str
+    hears: str
+    weather: Weather
+    payloads: list[bytes]
+    talker: socket.socket = field(default_factory=lambda: _socket())
+    listener: socket.socket = field(default_factory=lambda: _socket())
+    target: tuple[str, int] = ("", 0)
+    listens_to: tuple[str, int] = ("", 0)
+    """Where the server expects the talker's and the listener's packets."""
+    heard: dict[int, tuple[float, bytes]] = field(default_factory=dict)
+    """RTP sequence -> (seconds since the talker began, payload)"""
+
+    @property
+    def rate(self) -> int:
+        """At which it can be judged: 16 kHz where both codecs are wide."""
+        return 16000 if {self.talks, self.hears} <= WIDE else 8000
+
+    def close(self) -> None:
+        self.talker.close()
+        self.listener.close()
+
+
+def _socket() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.setblocking(False)
+    return sock
+
+
+# ---------------------------------------------------------------------------------------------- sound
+
+
+def sentences() -> dict[str, Pcm]:
+    """Speech at 16 kHz of about :data:`LENGTH`, French and English.
+
+    Raises:
+        OSError: the recordings are not installed.
+    """
+    found = {}
+    for folder, language in zip(RECORDINGS, ("fr", "en"), strict=True):
+        files = sorted(path for path in folder.glob("*.g722") if 24_000 < path.stat().st_size < 60_000)
+        if not files:
+            raise OSError("no recordings: apt-get install asterisk-core-sounds-fr-g722 asterisk-core-sounds-en-g722")
+        parts: list[Pcm] = [np.zeros(int(LEAD * 16000), np.int16)]
+        for path in files[3::7]:
+            parts += [load_clip(path), np.zeros(4000, np.int16)]
+            if sum(map(len, parts)) > (LENGTH - 1) * 16000:
+                break
+        parts.append(np.zeros(int(TAIL * 16000), np.int16))
+        whole = np.concatenate(parts)
+        found[language] = whole[: len(whole) // 320 * 320]
+    return found
+
+
+def encode(pcm: Pcm, codec: str, loss: float = 0.0) -> list[bytes]:
+    """16 kHz speech -> payloads of 20 ms; Opus protects itself against ``loss``, as a phone that heard of it would."""
+    at_rate = resample(pcm, 16000, RATES[codec])
+    blocks = at_rate[: len(at_rate) // (RATES[codec] // 50) * (RATES[codec] // 50)].reshape(-1, RATES[codec] // 50)
+    rows = by_name(codec, CLOCKS[codec]).rows
+    if rows is not None:
+        return [row.tobytes() for row in rows.encode_rows(np.ascontiguousarray(blocks))]
+    encoder = OpusEncoder(EncoderSettings(fec=loss > 0)) if codec == "OPUS" else G722Encoder()
+    encoder.adapt(loss, None)
+    return [encoder.encode(block) for block in blocks]
+
+
+def decode(payloads: list[bytes], codec: str, rate: int) -> Pcm:
+    """Payloads in order -> sound at ``rate``; an empty one is 20 ms of nothing."""
+    form = by_name(codec, CLOCKS[codec])
+    silence = np.zeros(RATES[codec] // 50, np.int16)
+    parts: list[Pcm] = []
+    decoder = form.decoder(RATES[codec]) if form.decoder is not None else None
+    for payload in payloads:
+        try:
+            if not payload:
+                parts.append(silence)
+            elif decoder is not None:
+                parts.append(decoder.decode(payload))
+            else:
+                assert form.rows is not None
+                parts.append(form.rows.decode_rows(np.frombuffer(payload, np.uint8)[None])[0])
+        except CodecError:
+            parts.append(silence)
+    return resample(np.concatenate(parts), RATES[codec], rate)
+
+
+def score(reference: Pcm, heard: Pcm, rate: int) -> float:
+    """PESQ (P.862, at 16 kHz P.862.2) as MOS-LQO; 1.0 where nothing was heard."""
+    from pesq import NoUtterancesError, pesq
+
+    if not heard.any():
+        return 1.0
+    try:
+        return float(pesq(rate, reference, heard, "wb" if rate == 16000 else "nb"))
+    except NoUtterancesError:
+        return 1.0
+
+
+def own_score(pcm: Pcm, case: Case) -> float:
+    """What the codecs alone leave of the sentence: no network, no bridge, one after the other."""
+    middle = decode(encode(pcm, case.talks), case.talks, 16000)
+    if case.hears != case.talks:
+        middle = decode(encode(middle, case.hears), case.hears, 16000)
+    return score(resample(pcm, 16000, case.rate), resample(middle, 16000, case.rate), case.rate)
+
+
+# ---------------------------------------------------------------------------------------------- a run
+
+
+def play(cases: list[Case], seed: int = 1) -> None:
+    """Everybody talks at once; what each listener is sent is kept in his case."""
+    events: list[tuple[float, int, int]] = []
+    for number, case in enumerate(cases):
+        # the same weather for every codec and server
+        rng = np.random.default_rng([seed, WEATHERS.index(case.weather), len(case.sentence)])
+        offset = number % 20 / 1000
+        events += [(when + offset, number, n) for when, n in case.weather.arrivals(len(case.payloads), rng)]
+        # The listener's line is open, as a phone's is; what it sends before the talker begins makes it known.
+        events += [(n * 0.020 - SETTLE + offset, number, -1 - n) for n in range(len(case.payloads) + 50)]
+    silence = {codec: encode(np.zeros(640, np.int16), codec)[1] for codec in CODECS}
+    events.sort()
+    listeners = {case.listener.fileno(): case for case in cases}
+    poll = select.epoll()
+    for fd in listeners:
+        poll.register(fd, select.EPOLLIN)
+    start = time.monotonic() + SETTLE
+    end = start + events[-1][0] + TAIL
+    at = 0
+    while (now := time.monotonic()) < end:
+        while at < len(events) and start + events[at][0] <= now:
+            _, number, n = events[at]
+            case = cases[number]
+            if n >= 0:
+                case.talker.sendto(_packet(case.talks, number, n, case.payloads[n]), case.target)
+            else:
+                case.listener.sendto(_packet(case.hears, -1 - number, -1 - n, silence[case.hears]), case.listens_to)
+            at += 1
+        due = start + events[at][0] if at < len(events) else end
+        for fd, _ in poll.poll(max(min(due - time.monotonic(), 0.02), 0)):
+            _listen(listeners[fd], start)
+    poll.close()
+
+
+def _packet(codec: str, source: int, n: int, payload: bytes) -> bytes:
+    ticks = CLOCKS[codec] // 50
+    head = 0x80000000 | TYPES[codec] << 16 | (n == 0) << 23 | n
+    words = (head, n * ticks & 0xFFFFFFFF, 0x10000 + source)
+    return b"".join(word.to_bytes(4, "big") for word in words) + payload
+
+
+def _listen(case: Case, start: float) -> None:
+    for _ in range(64):
+        try:
+            data = case.listener.recv(4096)
+        except BlockingIOError:
+            return
+        if len(data) > 12 and data[1] & 0x7F == TYPES[case.hears]:
+            sequence = int.from_bytes(data[2:4], "big")
+            case.heard[sequence] = (time.monotonic() - start, data[12:])
+
+
+def heard(case: Case, length: int) -> Pcm:
+    """What the listener heard, from just before the talker began, at the case's rate."""
+    if not any(when > 0 for when, _ in case.heard.values()):
+        return np.zeros(length, np.int16)
+    first = min(case.heard, key=lambda sequence: case.heard[sequence][0])
+    order = sorted(case.heard, key=lambda sequence: (sequence - first) & 0xFFFF)
+    whole = decode([case.heard[sequence][1] for sequence in order], case.hears, case.rate)
+    began = sum(case.heard[sequence][0] < 0 for sequence in order) * case.rate // 50
+    part = whole[began : began + length + case.rate // 2]
+    return np.concatenate((part, np.zeros(max(length - len(part), 0), np.int16)))
+
+
+def through_worker(cases: list[Case], port: int) -> None:
+    server = MediaServer(range(port, port + 32), capacity=2 * len(cases) + 16, cpu=-1)
+    try:
+        phones = []
+        for number, case in enumerate(cases):
+            for codec, sock in ((case.talks, case.talker), (case.hears, case.listener)):
+                local = server.ports[len(phones) % len(server.ports)]
+                phones.append(Phone(number + 1, sock.getsockname(), local, codec))
+            case.target, case.listens_to = (("127.0.0.1", phone.port) for phone in phones[-2:])
+        server.populate({n + 1: SetRoom(n + 1) for n in range(len(cases))}, phones)
+        play(cases)
+    finally:
+        server.stop()
+
+
+def through_janus(cases: list[Case], port: int) -> None:
+    server = JanusServer(range(port, port + 4 * len(cases) + 16), cpu=1)
+    names = {"PCMU": "pcmu", "PCMA": "pcma", "OPUS": "opus"}
+    try:
+        for number, case in enumerate(cases):
+            room = server.open_room(number + 2, rate=48000 if "OPUS" in (case.talks, case.hears) else 8000)
+            case.target = server.join(case.talker.getsockname(), names[case.talks], TYPES[case.talks], room=room)
+            case.listens_to = server.join(case.listener.getsockname(), names[case.hears], TYPES[case.hears], room=room)
+        play(cases)
+    finally:
+        server.stop()
+
+
+@dataclass(slots=True)
+class Line:
+    """A pair of codecs: its own score, and one a weather, through each server."""
+
+    talks: str
+    hears: str
+    own: float
+    bridge: dict[str, float]
+    janus: dict[str, float]
+
+
+def measure(port: int, *, with_janus: bool = True) -> list[Line]:
+    """Every codec in every weather; every pair of codecs in fair weather. Means over the sentences."""
+    spoken = sentences()
+    pairs = [(codec, codec) for codec in CODECS] + [(a, b) for a in CODECS for b in CODECS if a != b]
+
+    def cases(which: Callable[[str, str], bool]) -> list[Case]:
+        return [
+            Case(name, talks, hears, weather, encode(pcm, talks, weather.loss))
+            for talks, hears in pairs
+            if which(talks, hears)
+            for weather in (WEATHERS if talks == hears else WEATHERS[:1])
+            for name, pcm in spoken.items()
+        ]
+
+    def judge(found: list[Case]) -> dict[tuple[str, str, str], float]:
+        scores: dict[tuple[str, str, str], list[float]] = {}
+        for case in found:
+            reference = resample(spoken[case.sentence], 16000, case.rate)
+            mark = score(reference, heard(case, len(reference)), case.rate)
+            scores.setdefault((case.talks, case.hears, case.weather.name), []).append(mark)
+            case.close()
+        return {key: float(np.mean(marks)) for key, marks in scores.items()}
+
+    everything = cases(lambda a, b: True)
+    own = {
+        (case.talks, case.hears): np.mean([own_score(pcm, case) for pcm in spoken.values()])
+        for case in everything
+        if case.weather is WEATHERS[0]
+    }
+    through_worker(everything, port)
+    ours = judge(everything)
+    theirs: dict[tuple[str, str, str], float] = {}
+    if with_janus:
+        some = cases(lambda a, b: a == b and a in ("PCMU", "PCMA", "OPUS"))
+        through_janus(some, port + 100)
+        theirs = judge(some)
+    return [
+        Line(
+            a,
+            b,
+            float(own[a, b]),
+            {w.name: ours[a, b, w.name] for w in WEATHERS if (a, b, w.name) in ours},
+            {w.name: theirs[a, b, w.name] for w in WEATHERS if (a, b, w.name) in theirs},
+        )
+        for a, b in pairs
+    ]
+
+
+def report(lines: list[Line]) -> str:
+    """The tables of docs/quality.md."""
+    names = [weather.name for weather in WEATHERS]
+    out = [
+        "| codec | server | the codec alone | " + " | ".join(names) + " |",
+        "|---" * (len(names) + 3) + "|",
+    ]
+    for line in lines:
+        if line.talks != line.hears:
+            continue
+        for server, scores in (("Visiopont", line.bridge), ("Janus AudioBridge", line.janus)):
+            if scores:
+                cells = " | ".join(f"{scores[name]:.2f}" for name in names)
+                out.append(f"| {line.talks} | {server} | {line.own:.2f} | {cells} |")
+    out += [
+        "",
+        "| the talker sends | the listener hears | both codecs alone | through Visiopont |",
+        "|---|---|---|---|",
+    ]
+    out += [
+        f"| {line.talks} | {line.hears} | {line.own:.2f} | {line.bridge[names[0]]:.2f} |"
+        for line in lines
+        if line.talks != line.hears
+    ]
+    return "\n".join(out)
+
+
+def worst(lines: list[Line]) -> float:
+    """The most that a clean path takes away."""
+    return max(line.own - line.bridge[WEATHERS[0].name] for line in lines)
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "quality.md"
