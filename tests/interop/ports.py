@@ -6,21 +6,23 @@ import os
 import random
 import socket
 
-RANGE = os.environ.get("VISIOPONT_TEST_PORTS", "20000-29999")
+FIRST, LAST = map(int, os.environ.get("VISIOPONT_TEST_PORTS", "20000-29999").split("-"))
 """Below where Linux takes ephemeral ports from (32768), so that nothing comes between looking and binding."""
-_given: set[int] = set()
+_next = random.randrange(FIRST, LAST, 2)
+"""Upwards, and around: what was given is not given again before all others, bound by then or not."""
 
 
 def free_ports(count: int) -> int:
-    """The first, even, of ``count`` ports in a row that nobody has, by UDP and TCP, and that were not given before."""
-    first, _, last = RANGE.partition("-")
-    for _ in range(2_000):
-        start = random.randrange(int(first), int(last) - count, 2)
-        block = range(start, start + count)
-        if _given.isdisjoint(block) and all(map(_is_free, block)):
-            _given.update(block)
+    """The first, even, of ``count`` ports in a row that nobody has, by UDP and TCP."""
+    global _next
+    for _ in range(LAST - FIRST):
+        start, _next = _next, _next + 2
+        if _next + count > LAST:
+            _next = FIRST
+        if start + count <= LAST + 1 and all(map(_is_free, range(start, start + count))):
+            _next = start + count + count % 2
             return start
-    raise RuntimeError(f"no {count} free ports in a row in {RANGE}")
+    raise RuntimeError(f"no {count} free ports in a row from {FIRST} to {LAST}")
 
 
 def _is_free(port: int) -> bool:
