@@ -19,7 +19,14 @@ from .process import Process, need, until
 ACCOUNT, PASSWORD = "account", "secret"
 """At the server's registrar."""
 SCENARIOS = Path(__file__).parent / "sipp"
-CODECS = {"PCMU": "PCMU/8000/1", "PCMA": "PCMA/8000/1", "G722": "G722/16000/1", "opus": "opus/48000/2"}
+CODECS = {
+    "PCMU": "PCMU/8000/1",
+    "PCMA": "PCMA/8000/1",
+    "G722": "G722/16000/1",
+    "opus": "opus/48000/2",
+    "L16/16000": "L16/16000/1",
+    "L16/48000": "L16/48000/1",
+}
 """As baresip writes them; ours: as in the settings."""
 
 
@@ -68,7 +75,7 @@ class Baresip(Phone):
         played = self._directory / "tone.wav"
         spectrum.write_tone(played, tone, 60.0, rate=int(rate), channels=int(channels))
         self.uri = f"sip:{self.user}@127.0.0.1:{self.port}"
-        modules = ["opus", "g722", "g711", "sndfile", "aufile", "aubridge", *(["srtp"] if encryption else [])]
+        modules = ["opus", "g722", "g711", "l16", "sndfile", "aufile", "aubridge", *(["srtp"] if encryption else [])]
         config = [
             f"sip_listen 127.0.0.1:{self.port}",
             *([f"sip_certificate {certificate}"] if certificate else []),
