@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 from fastapi import APIRouter, Body, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
@@ -21,6 +21,7 @@ from bridge.conference.house import NoSuchRoom, TooManyRooms
 from bridge.conference.room import Room
 from bridge.conference.settings import RoomSettings
 
+from .api_page import page
 from .feed import Feed, Listener, TooManyListeners
 
 T = TypeVar("T")
@@ -103,12 +104,17 @@ class SetRole(Wanted):
 
 def application(bridge: Bridge, version: str) -> FastAPI:
     """The ASGI application over ``bridge``."""
-    app = FastAPI(title="Visiopont", version=version, docs_url="/api/docs", redoc_url=None, openapi_url="/api/v1.json")
+    app = FastAPI(title="Visiopont", version=version, docs_url=None, redoc_url=None, openapi_url="/api/v1.json")
     app.include_router(_watching(bridge), prefix="/api/v1")
     app.include_router(_rooms(bridge), prefix="/api/v1")
     app.include_router(_participants(bridge), prefix="/api/v1")
     app.include_router(_operating(bridge))
     _explain(app)
+
+    @app.get("/api/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page(app.openapi()))
+
     return app
 
 

@@ -53,7 +53,8 @@ Contacts = dict[tuple[Transport, tuple[str, int]], tuple[str, int]]
 
 
 async def run(settings: Settings, *, demo: bool) -> int:
-    """Run a bridge until SIGTERM or SIGINT; the exit status. A second signal ends it at once.
+    """Run a bridge until SIGTERM or SIGINT; the exit status: 1 when no media worker is left. A second signal ends
+    it at once.
 
     Raises:
         OSError: an address, a port or a file can't be had.
@@ -64,12 +65,20 @@ async def run(settings: Settings, *, demo: bool) -> int:
     stop = _on_signals()
     async with AsyncExitStack() as parts:
         bridge = await Assembly(settings, parts, demo=demo).start()
-        await stop.wait()
+        await _first(stop, bridge.broken)
         logger.info("stopping: no new calls, BYE to everyone", calls=bridge.focus.calls)
         bridge.drain()
         await _empty(bridge)
     logger.info("stopped")
-    return 0
+    return 0 if stop.is_set() else 1
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Until one of them is set."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 def _on_signals() -> asyncio.Event:
@@ -190,7 +199,7 @@ class Assembly:
         url = storage.address(self._settings.storage.url, data)
         try:
             kept = storage.Storage(url)
-        except (SQLAlchemyError, storage.WrongVersion) as error:
+        except (SQLAlchemyError, storage.WrongVersion, ImportError) as error:
             raise OSError(f"the database can't be opened: {error}") from None
         kept.start()
         self._parts.push_async_callback(kept.close)

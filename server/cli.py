@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,6 +40,8 @@ PortsFlag = Annotated[str | None, typer.Option("--media-ports", help="UDP port r
 WorkersFlag = Annotated[int | None, typer.Option("--workers", help="media processes, one a core")]
 DataFlag = Annotated[Path | None, typer.Option("--data", help="directory for what is kept")]
 Server = Annotated[str, typer.Option("--server", envvar="VISIOPONT_SERVER", help="the running bridge's HTTP address")]
+FILES = 16_384
+"""Open files: :data:`bridge.io.CONNECTIONS`, HTTP, handshakes and workers, with room to spare."""
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 
 
@@ -104,9 +107,19 @@ def demo(
     _run(_load(config, _flags(sip, http, media_ports, workers, data)), demo=True)
 
 
+def _take_files() -> None:
+    """As many open files as we may have: with 1,024, the usual soft limit, a flood of connections would take those that
+    a media worker's successor needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _run(settings: Settings, *, demo: bool) -> None:
     from .app import run
 
+    _take_files()
     try:
         status = asyncio.run(run(settings, demo=demo))
     except (OSError, ValueError) as error:

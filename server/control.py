@@ -76,6 +76,8 @@ class Control:
         self.version, self.max_rooms, self.media_ports = version, max_rooms, media_ports
         self.worker_status = WorkerStatus()
         self.draining = False
+        self.broken = asyncio.Event()
+        """No media worker is left."""
         self._started = time.monotonic()
         self._leave: Callable[[], None] = lambda: None
         self._timer: asyncio.TimerHandle | None = None
@@ -211,6 +213,9 @@ class Control:
             now = time.monotonic()
             for worker in self.workers.values():
                 worker.check(now)
+            if all(worker.failed for worker in self.workers.values()) and not self.broken.is_set():
+                log.critical("no media worker is left: ending, so that whoever watches over us starts us anew")
+                self.broken.set()
             if now - swept >= SWEEP:
                 self.driver.sweep(now)
                 swept = now

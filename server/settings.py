@@ -71,6 +71,12 @@ class Sip(Section):
     calls_per_second: int = Field(default=200, ge=1, description="new calls a second; likewise")
     session_expires: int = Field(default=1800, ge=90, description="session timer in seconds (RFC 4028)")
 
+    @model_validator(mode="after")
+    def _somebody(self) -> Sip:
+        if self.require_authentication and not self.accounts:
+            raise ValueError("require_authentication without accounts lets nobody call: add [[sip.accounts]]")
+        return self
+
     @field_validator("accounts")
     @classmethod
     def _distinct(cls, value: tuple[Account, ...]) -> tuple[Account, ...]:

@@ -37,6 +37,8 @@ class StillDriver:
 class StillWorker:
     pid, streams, restarts, failed = 4711, 2, 0, False
 
+    def check(self, now: float) -> None: ...
+
 
 class Memory:
     """Storage that keeps nothing."""

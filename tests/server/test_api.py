@@ -197,6 +197,28 @@ def test_a_stopping_bridge_is_not_ready_and_dials_nobody() -> None:
     assert during(occupied("Alice"), act) == (503, 409)
 
 
+def test_the_page_for_people_lists_every_request_and_loads_nothing_from_elsewhere() -> None:
+    page = get(House(), "/api/docs").text
+    assert "POST /api/v1/rooms/{name}/participants/{number}/gain" in page
+    assert "voice, volume" in page
+    assert "<script" not in page
+    assert "https://" not in page
+
+
+def test_a_bridge_without_workers_says_so_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.control.CHECK", 0.0)
+
+    async def act(bridge: Control, client: httpx.AsyncClient) -> int:
+        for worker in bridge.workers.values():
+            worker.failed = True
+        watching = asyncio.create_task(bridge.watch())
+        await asyncio.wait_for(bridge.broken.wait(), 5)
+        watching.cancel()
+        return (await client.get("/ready")).status_code
+
+    assert during(House(), act) == 503
+
+
 # ------------------------------------------------------------------------------------------------ events
 
 

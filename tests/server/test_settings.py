@@ -74,6 +74,10 @@ def test_an_account_that_is_there_twice_is_a_fault() -> None:
     assert complaints(sip={"accounts": (account, account)}) == ["[sip] accounts: alice: there twice"]
 
 
+def test_authentication_without_accounts_is_a_fault() -> None:
+    assert "add [[sip.accounts]]" in complaints(sip={"require_authentication": True})[0]
+
+
 def test_http_listens_beyond_this_machine_only_when_told_to() -> None:
     said = complaints(http={"listen": "0.0.0.0:8080"})
     assert len(said) == 1

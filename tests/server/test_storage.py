@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from server.storage import Row, Storage, WrongVersion, address
 
@@ -109,3 +110,8 @@ def test_a_database_of_another_version_is_refused(url: str) -> None:
     other.close()
     with pytest.raises(WrongVersion, match="version 99"):
         Storage(url)
+
+
+def test_a_database_whose_driver_is_missing_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises((ImportError, SQLAlchemyError)):
+        Storage("postgresql+nodriver://x/y")
