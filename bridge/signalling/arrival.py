@@ -5,17 +5,19 @@ from __future__ import annotations
 from .awaited_ack import AwaitedAck
 from .dialog import Dialog, Headers
 from .event import AnswerReceived, CallConfirmed
-from .message import Request
+from .message import Request, Response
 from .reliable import Provisional, ReliableProvisionals
 from .session import SDP, Peer, Session
 from .session_table import OVER, Cause, State, WrongState
 from .stack import Incoming
 
+AGAIN = 60.0
+"""Seconds between provisional responses, so that no proxy on the way gives up (§13.3.1.1)."""
 REASONS = {180: "Ringing", 183: "Session Progress"}
 
 
 class Arrival:
-    def __init__(self, session: Session, incoming: Incoming) -> None:
+    def __init__(self, session: Session, incoming: Incoming, now: float) -> None:
         """The session timer was granted before. Raises :class:`~.dialog.NoTarget`."""
         stack, request = session.stack, incoming.request
         self._session, self._stack, self._incoming = session, stack, incoming
@@ -35,6 +37,10 @@ class Arrival:
         self._held: tuple[bytes, tuple[tuple[str, str], ...]] | None = None
         """The 2xx that waits for a PRACK."""
         self._awaited: AwaitedAck | None = None
+        self._ringing: Response | None = None
+        """Our last provisional response, to be said again."""
+        limit = stack.settings.ring_limit
+        stack.alarms.set(self, "limit", now + min(limit, float(request.headers.get("Expires") or limit)))
         stack.enrol(session.dialog, session)
         stack.invites[incoming.transaction] = self
         session.arrival = self
@@ -63,7 +69,22 @@ class Arrival:
             self._described = self._described or bool(sdp)
             self._reliable.send(Provisional(code, REASONS.get(code, ""), sdp or b"", headers), now)
         else:
-            self._stack.reply(self._incoming, code, now, REASONS.get(code, ""), headers, sdp or b"", self.tag)
+            self._ringing = self._stack.reply(
+                self._incoming, code, now, REASONS.get(code, ""), headers, sdp or b"", self.tag
+            )
+            self._stack.alarms.set(self, "again", now + AGAIN)
+
+    def wake(self, name: str, now: float) -> None:
+        if name == "again" and self._ringing is not None:
+            self._stack.respond(self._incoming, self._ringing, now)
+            self._stack.alarms.set(self, "again", now + AGAIN)
+            return
+        # Nobody answers: 487 if the caller set a time (§13.3.1), else 480.
+        self._session.move(Cause.FAILURE)
+        code = 487 if "Expires" in self._incoming.request.headers else 480
+        self.refuse(code, now)
+        self._session.end(code, "not answered", True, now)
+        self._session.forget()
 
     def answer(self, sdp: bytes, now: float, headers: tuple[tuple[str, str], ...]) -> None:
         if self._session.state in OVER:
@@ -110,8 +131,8 @@ class Arrival:
             return
         if awaited.is_offer and request.body:
             session.remote_sdp = request.body
-            self._stack.emit(AnswerReceived(session.call, request.body))
-        self._stack.emit(CallConfirmed(session.call))
+            session.tell(AnswerReceived(session.call, request.body))
+        session.tell(CallConfirmed(session.call))
         session.negotiation.pump(now)
 
     def prack(self, incoming: Incoming, now: float) -> bool:
@@ -127,7 +148,7 @@ class Arrival:
         if body and not self._offered_by_them and not self._answered_by_them:
             self._answered_by_them = True
             self._session.remote_sdp = body
-            self._stack.emit(AnswerReceived(self._session.call, body))
+            self._session.tell(AnswerReceived(self._session.call, body))
         self._reliable.proceed(now)
         if self._held is not None and not self._reliable.holds_answer:
             (sdp, headers), self._held = self._held, None
@@ -156,6 +177,7 @@ class Arrival:
 
     def _close_invite(self) -> None:
         self._reliable.close()
+        self._stack.alarms.clear(self, "limit", "again")
         self._stack.invites.pop(self._incoming.transaction, None)
 
     def close(self) -> None:

@@ -133,7 +133,7 @@ class Departure:
             return
         if response.status > 100:
             self._answered = self._answered or bool(response.body and is_reliable(response))
-            self._stack.emit(CallProgress(session.call, response.status, response.body or None))
+            session.tell(CallProgress(session.call, response.status, response.body or None))
 
     def _fork_of(self, request: Request, response: Response) -> Fork | None:
         """The early dialog that ``response`` belongs to; None for 100 and for what can't make one."""
@@ -259,7 +259,7 @@ class Departure:
         session.remote_sdp = response.body
         if session.state is State.CONFIRMED:
             self._send_ack(b"", now)
-        self._stack.emit(CallAnswered(session.call, response.body or None, session.peer.user_agent))
+        session.tell(CallAnswered(session.call, response.body or None, session.peer.user_agent))
 
     def acknowledge(self, sdp: bytes, now: float) -> None:
         """Our answer: into the PRACK that waits for it, or into the ACK."""

@@ -41,7 +41,7 @@ class EndpointSettings:
     min_session_expires: int = 90
     """RFC 4028 §4: no smaller than 90 s."""
     ring_limit: float = 180.0
-    """Seconds that a call of ours may ring (RFC 3261 §13.3.1.1: proxies cancel after three minutes)."""
+    """Seconds that a call may ring, theirs or ours (RFC 3261 §13.3.1.1: proxies cancel after three minutes)."""
     subscription_expires: int = 3_600
     """The longest subscription to a room's state (RFC 4575 §3.4's default)."""
     min_subscription_expires: int = 30

@@ -125,10 +125,6 @@ class Headers:
         self._fields.append((name, value))
         self._lows.append(name.lower())
 
-    def prepend(self, name: str, value: str) -> None:
-        self._fields.insert(0, (name, value))
-        self._lows.insert(0, name.lower())
-
     def replace(self, name: str, old: str, value: str) -> None:
         """The field whose value stands there as ``old``."""
         low = name.lower()

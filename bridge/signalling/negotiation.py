@@ -19,6 +19,8 @@ from .stack import Incoming, Refused
 if TYPE_CHECKING:
     from .session import Session
 
+DECISION = 20.0
+"""Seconds that the conference may take: the client's transaction ends after 64*T1 = 32 s (RFC 3261 §17.1.2.2)."""
 MAX_GLARES = 8
 """491s in a row before the offer counts as refused: the two delay windows of §14.1 don't overlap."""
 
@@ -56,7 +58,8 @@ class Negotiation:
         self._theirs = incoming
         if invite:
             self._stack.invites[incoming.transaction] = self
-        self._stack.emit(OfferReceived(self._session.call, request.body or None))
+        self._stack.alarms.set(self, "decide", now + DECISION)
+        self._session.tell(OfferReceived(self._session.call, request.body or None))
 
     def _check_turn(self, request: Request, invite: bool) -> None:
         """Raises :class:`~.stack.Refused` while another offer is open."""
@@ -83,10 +86,9 @@ class Negotiation:
 
     def accept(self, sdp: bytes, now: float) -> None:
         """200 to their re-INVITE or UPDATE: ``sdp`` answers, or offers if they had none."""
-        incoming, self._theirs = self._theirs, None
+        incoming = self._take()
         if incoming is None:
             return
-        self._stack.invites.pop(incoming.transaction, None)
         self._session.local_sdp = sdp
         if incoming.request.method == "INVITE":
             self._drop_awaited()
@@ -98,12 +100,19 @@ class Negotiation:
             self._pump(now)
 
     def refuse(self, code: int, now: float, reason: str = "") -> None:
-        incoming, self._theirs = self._theirs, None
+        incoming = self._take()
         if incoming is None:
             return
-        self._stack.invites.pop(incoming.transaction, None)
         self._stack.reply(incoming, code, now, reason)
         self._pump(now)
+
+    def _take(self) -> Incoming | None:
+        """Their request that waits, to be answered now."""
+        incoming, self._theirs = self._theirs, None
+        if incoming is not None:
+            self._stack.alarms.clear(self, "decide")
+            self._stack.invites.pop(incoming.transaction, None)
+        return incoming
 
     def cancelled(self, now: float) -> None:
         self.refuse(487, now)
@@ -116,7 +125,7 @@ class Negotiation:
         self._drop_awaited()
         if awaited.is_offer and request.body:
             self._session.remote_sdp = request.body
-            self._stack.emit(AnswerReceived(self._session.call, request.body))
+            self._session.tell(AnswerReceived(self._session.call, request.body))
         self._pump(now)
         return True
 
@@ -193,7 +202,7 @@ class Negotiation:
         else:
             self._glares = 0
             if not self._is_refresh:
-                self._stack.emit(OfferRefused(self._session.call, outcome.code))
+                self._session.tell(OfferRefused(self._session.call, outcome.code))
             self._pump(now)
 
     def _succeeded(self, outcome: Outcome, invite: bool, now: float) -> None:
@@ -206,14 +215,14 @@ class Negotiation:
         if invite and self._our_offer is None:
             self._late = outcome
             session.remote_sdp = response.body
-            self._stack.emit(OfferAnswered(session.call, response.body or None))
+            session.tell(OfferAnswered(session.call, response.body or None))
             return
         if invite:
             self._send_ack(outcome, b"", now)
         if self._our_offer is not None:
             session.local_sdp = self._our_offer
         if not self._is_refresh or (response.body and response.body != session.remote_sdp):
-            self._stack.emit(OfferAnswered(session.call, response.body or None))
+            session.tell(OfferAnswered(session.call, response.body or None))
         session.remote_sdp = response.body or session.remote_sdp
         self._pump(now)
 
@@ -247,6 +256,9 @@ class Negotiation:
         self._stack.alarms.set(self, "glare", now + steps / 100)
 
     def wake(self, name: str, now: float) -> None:
+        if name == "decide":
+            self.refuse(500, now)
+            return
         self._pausing = False
         if self._session.state is not State.CONFIRMED:
             return

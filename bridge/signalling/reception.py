@@ -75,7 +75,7 @@ class Reception:
         """A request that belongs to no dialog, and has passed the gate."""
         request, stack = incoming.request, self._stack
         if request.method == "OPTIONS":
-            stack.reply(incoming, 200, now, headers=stack.capabilities())
+            self._options(incoming, now)
             return
         if request.method == "INVITE":
             self._admit(request, now)
@@ -97,14 +97,26 @@ class Reception:
                     MessageReceived(None, str(request.uri), str(request.from_.uri), request.content_type, request.body)
                 )
 
+    def _options(self, incoming: Incoming, now: float) -> None:
+        """§11.2: what an INVITE would get; proxies that spread calls look here. Nothing is kept of it: the same answer
+        again does no harm, and strangers ask this most."""
+        stack = self._stack
+        code, headers = (503, self._later()) if self.draining else (200, stack.capabilities())
+        stack.reply(incoming, code, now, headers=headers)
+        stack.layer.abandon(incoming.transaction)
+
+    def _later(self) -> list[tuple[str, str]]:
+        """§21.5.4: a time that spreads the next attempts."""
+        wait = self._stack.settings.retry_after
+        return [("Retry-After", str(wait + self._stack.rng.randint(0, wait)))]
+
     def _admit(self, request: Request, now: float) -> None:
-        """Full, or too quick: say so before any work, with a time that spreads the next attempts (§21.5.4)."""
+        """Full, or too quick: say so before any work."""
         settings = self._stack.settings
         if _merge_key(request) in self._recent:
             raise Refused(482)
         if self.draining or len(self._stack.calls) >= settings.max_calls or not self._admission.take(now):
-            wait = settings.retry_after + self._stack.rng.randint(0, settings.retry_after)
-            raise Refused(503, headers=[("Retry-After", str(wait))])
+            raise Refused(503, headers=self._later())
 
     def _register(self, incoming: Incoming, user: str, now: float) -> None:
         if self._registrar is None:
@@ -123,7 +135,7 @@ class Reception:
         session = Session(stack, self._referrals, incoming=True)
         try:
             session.grant_timer(request)
-            Arrival(session, incoming)
+            Arrival(session, incoming, now)
         except NoTarget as error:
             session.forget()
             raise Refused(400, f"Contact: {error}") from None

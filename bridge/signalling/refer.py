@@ -189,7 +189,7 @@ class Referrals:
         def concluded(outcome: Outcome, now: float) -> None:
             silent = (outcome.header("Refer-Sub") or "").strip().lower() == "false"
             if not outcome.success or silent:
-                self.stack.emit(ReferProgress(session.call, outcome.code, True))
+                session.tell(ReferProgress(session.call, outcome.code, True))
             session.concluded(outcome, now)
 
         session.exchange(make, concluded, now)
@@ -206,7 +206,7 @@ class Referrals:
             raise Refused(400, "No status line in the fragment")
         self.stack.reply(incoming, 200, now)
         code = int(words[1])
-        self.stack.emit(ReferProgress(session.call, code, state == "terminated" or code >= 200))
+        session.tell(ReferProgress(session.call, code, state == "terminated" or code >= 200))
 
 
 def _method_of(uri: str) -> str:

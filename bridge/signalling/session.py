@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from .auth import Credentials
 from .dialog import Dialog
-from .event import CallEnded, InfoReceived, MessageReceived
+from .event import CallEnded, Event, InfoReceived, MessageReceived
 from .exchange import Exchange, Outcome
 from .flow import Flow
 from .message import Message, Request, Response
 from .negotiation import Negotiation
 from .refresh import Refresh
 from .session_table import OVER, UAC, UAS, Cause, State, next_state
-from .session_timer import BadSessionTimer, Granted, TooBrief, grant, supports_timer
+from .session_timer import NO_TIMER, BadSessionTimer, Granted, TooBrief, grant, supports_timer
 from .stack import ACCEPT, ALLOW, SUPPORTED, Incoming, Refused, Stack
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class Session:
         self.remote_sdp = b""
         self.arrival: Arrival | None = None
         self.departure: Departure | None = None
+        self._ended = False
+        """CallEnded was told."""
+        self._granted = Granted(NO_TIMER, None, False)
+        """The session timer that our next 2xx agrees to."""
         self.refresh = Refresh(self)
         self.negotiation = Negotiation(self)
         stack.calls[self.call] = self
@@ -165,9 +169,9 @@ class Session:
         self.stack.reply(incoming, 200, now)
         kind = request.content_type
         if request.method == "INFO":
-            self.stack.emit(InfoReceived(self.call, kind, request.body))
+            self.tell(InfoReceived(self.call, kind, request.body))
         else:
-            self.stack.emit(MessageReceived(self.call, str(request.uri), str(request.from_.uri), kind, request.body))
+            self.tell(MessageReceived(self.call, str(request.uri), str(request.from_.uri), kind, request.body))
 
     def _dialog_of(self, request: Request) -> Dialog | None:
         if self.departure is not None and not self.departure.decided:
@@ -260,7 +264,7 @@ class Session:
         self, incoming: Incoming, sdp: bytes, now: float, headers: tuple[tuple[str, str], ...] = (), tag: str = ""
     ) -> Response:
         """A 2xx to INVITE or UPDATE, not sent yet; the session timer starts."""
-        granted: Granted = self._granted
+        granted = self._granted
         values = [*self.invite_headers(incoming.flow), *headers]
         if granted.header is not None:
             values.append(("Session-Expires", str(granted.header)))
@@ -308,16 +312,19 @@ class Session:
             self.move(Cause.DONE)
             self.forget()
 
+    def tell(self, event: Event) -> None:
+        """What the conference hears of the call; after CallEnded nothing."""
+        if not self._ended:
+            self.stack.emit(event)
+
     def end(self, code: int, reason: str, local: bool, now: float) -> None:
         """Tell the conference, once."""
         if self._ended:
             return
-        self._ended = True
         self.refresh.close()
         self.negotiation.close(now)
-        self.stack.emit(CallEnded(self.call, code, reason, local))
-
-    _ended = False
+        self.tell(CallEnded(self.call, code, reason, local))
+        self._ended = True
 
     def forget(self) -> None:
         """Nothing more can come of it."""

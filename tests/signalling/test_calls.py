@@ -283,6 +283,32 @@ def test_forks_without_end_are_not_kept(calm: Network) -> None:
     assert alice.held()["dialogs"] == 0
 
 
+# ------------------------------------------------------------------------------------- nobody decides on a call
+
+
+@pytest.mark.parametrize(("expires", "after", "code"), [(None, 180, 480), ("20", 20, 487), ("9999", 180, 480)])
+def test_a_call_that_nobody_answers_is_refused(calm: Network, expires: str | None, after: float, code: int) -> None:
+    bob, phone = calm.endpoint(B), Phone(calm, A)
+    calm.when(bob, IncomingCall, lambda event: bob.ring(event.call, calm.now))
+    headers = (("Expires", expires),) if expires else ()
+    phone.send(request("INVITE", body=OFFER, headers=headers), B)
+    calm.run(after - 0.2)
+    assert phone.responses("INVITE") == [180]
+    calm.run(0.5)
+    assert phone.responses("INVITE") == [180, code]
+    theirs = calm.the(bob, IncomingCall).call
+    assert ended(calm, bob, theirs) == CallEnded(theirs, code, "not answered", True)
+
+
+def test_a_call_that_rings_long_says_so_each_minute(calm: Network) -> None:
+    bob, phone = calm.endpoint(B), Phone(calm, A)
+    calm.when(bob, IncomingCall, lambda event: bob.ring(event.call, calm.now))
+    phone.send(request("INVITE", body=OFFER), B)
+    calm.run(150)
+    assert len([m for m in phone.got if m.status == 180]) == 3
+    bob.reject(calm.the(bob, IncomingCall).call, 486, calm.now)
+
+
 # ------------------------------------------------------------------------------- targets, redirects, merging
 
 

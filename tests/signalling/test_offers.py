@@ -280,6 +280,22 @@ def test_a_re_invite_is_cancelled(calm: Network) -> None:
     phone.send(request("BYE", 3, to_tag=tag), B)
 
 
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_an_offer_that_nobody_decides_on_gets_500_in_time(calm: Network, method: str) -> None:
+    bob, phone = calm.endpoint(B), Phone(calm, A)
+    answering(calm, bob)
+    phone.send(request("INVITE", body=OFFER), B)
+    calm.run(0.2)
+    tag = tag_of(phone)
+    phone.send(request("ACK", to_tag=tag), B)
+    phone.send(request(method, 2, to_tag=tag, body=OTHER), B)
+    calm.run(21)
+    assert 500 in phone.responses(method)
+    bob.accept(calm.the(bob, IncomingCall).call, ANSWER, calm.now)
+    assert not calm.events(bob, CallEnded)
+    phone.send(request("BYE", 3, to_tag=tag), B)
+
+
 def test_a_second_offer_before_the_first_is_answered_gets_500(calm: Network) -> None:
     bob, phone = calm.endpoint(B), Phone(calm, A)
     answering(calm, bob)

@@ -52,6 +52,18 @@ def test_draining_takes_no_new_calls_and_keeps_the_old(net: Network) -> None:
     assert ended(net, bob, theirs)
 
 
+def test_who_asks_while_we_drain_is_told(calm: Network) -> None:
+    bob, phone = calm.endpoint(B), Phone(calm, A)
+    phone.send(request("OPTIONS"), B)
+    calm.run(0.2)
+    bob.drain(calm.now)
+    phone.send(request("OPTIONS", 2), B)
+    calm.run(0.2)
+    assert phone.responses("OPTIONS") == [200, 503]
+    assert "Retry-After" in phone.last().headers
+    assert bob.held()["transactions"] == 0
+
+
 def test_a_scanner_is_counted_then_ignored_then_heard_again(calm: Network) -> None:
     bob = calm.endpoint(B, settings=EndpointSettings(domains=frozenset({"192.0.2.2"}), rejections_per_minute=30))
     scanner = Phone(calm, A)
