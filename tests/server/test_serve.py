@@ -21,7 +21,7 @@ from server import cli
 from tests.server.phone import phone
 from tests.server.process import ROOT, Bridge, bridge
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(60)]
 
 OPTIONS = """\
 OPTIONS sip:demo@{host}:{port} SIP/2.0\r
