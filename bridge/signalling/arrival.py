@@ -39,8 +39,10 @@ class Arrival:
         self._awaited: AwaitedAck | None = None
         self._ringing: Response | None = None
         """Our last provisional response, to be said again."""
-        limit = stack.settings.ring_limit
-        stack.alarms.set(self, "limit", now + min(limit, float(request.headers.get("Expires") or limit)))
+        limit, expires = stack.settings.ring_limit, float(request.headers.get("Expires") or "inf")
+        self._unanswered = 487 if expires <= limit else 480
+        """What to say when nobody answers in time (§13.3.1): 487 if the time was the caller's."""
+        stack.alarms.set(self, "limit", now + min(limit, expires))
         stack.enrol(session.dialog, session)
         stack.invites[incoming.transaction] = self
         session.arrival = self
@@ -79,11 +81,9 @@ class Arrival:
             self._stack.respond(self._incoming, self._ringing, now)
             self._stack.alarms.set(self, "again", now + AGAIN)
             return
-        # Nobody answers: 487 if the caller set a time (§13.3.1), else 480.
         self._session.move(Cause.FAILURE)
-        code = 487 if "Expires" in self._incoming.request.headers else 480
-        self.refuse(code, now)
-        self._session.end(code, "not answered", True, now)
+        self.refuse(self._unanswered, now)
+        self._session.end(self._unanswered, "not answered", True, now)
         self._session.forget()
 
     def answer(self, sdp: bytes, now: float, headers: tuple[tuple[str, str], ...]) -> None:
