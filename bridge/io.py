@@ -40,6 +40,9 @@ IDLE = 900.0
 """Seconds without a byte after which a connection is closed; RFC 5626 §4.4.1 keep-alives come every 95 to 120 s."""
 NAMES = 1024
 """Addresses whose host names are remembered for TLS; the least recently looked up is forgotten."""
+FIRST_BYTE = 32.0
+"""Seconds for a connection's first byte: by then whoever opened it to send a request has given that up (Timer F, RFC
+3261 §17.1.2.2)."""
 CONNECTIONS = 4096
 CONNECTIONS_A_HOST = 512
 """Of one remote address; a proxy in front of us has few, a flood has many."""
@@ -302,9 +305,10 @@ class Driver(Generic[E]):
             self.drain()
 
     def sweep(self, now: float) -> None:
-        """Close idle connections; call every minute or so."""
-        for connection in [c for c in self._connections.values() if now - c.heard > IDLE]:
-            connection.close()
+        """Close idle connections, and those on which nothing ever came; call every half a minute or so."""
+        for connection in list(self._connections.values()):
+            if now - connection.heard > (IDLE if connection.used else FIRST_BYTE):
+                connection.close()
 
     async def close(self) -> None:
         """Stop listening and let go of everything; what is written already still leaves, within a second."""
@@ -350,6 +354,8 @@ class _Connection(asyncio.Protocol):
         """Nothing is open."""
         self.lost.set()
         self.heard = time.monotonic()
+        self.used = flow is not None
+        """Something came, or we opened it to send."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -365,7 +371,7 @@ class _Connection(asyncio.Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        self.heard = time.monotonic()
+        self.heard, self.used = time.monotonic(), True
         self._driver.received(self, data)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -38,6 +38,11 @@ class Framer:
         self.pings = 0
         """Keep-alives seen since the last :meth:`feed`; each is to be answered by a :data:`PONG`."""
 
+    @property
+    def unfinished(self) -> bool:
+        """A message has begun, and its end is still to come."""
+        return bool(self._buffer) and not PING.startswith(self._buffer)
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take a piece, give the messages that it completes.
 

@@ -44,6 +44,9 @@ NARROW = 600.0
 """Seconds that a peer which took no TCP connection gets its large requests by UDP at once: a try may cost 8 s."""
 NARROW_PEERS = 4096
 """Such peers remembered."""
+PATIENCE = 64 * T1
+"""Seconds for the rest of a message that has begun over a stream: by then whoever sent a request has given it up
+(§17.1.2.2), and who sends a byte now and then only wants to hold the connection."""
 MAX_SERVER_TRANSACTIONS = 50_000
 """Held at once; beyond, 503. A call leaves about five behind, for 32 s each over UDP: 300 calls a second."""
 RETRY_AFTER = 5
@@ -184,6 +187,8 @@ class TransactionLayer:
         self._connected: dict[Connection, dict[Transaction, None]] = {}
         """Transactions by the connection that they use."""
         self._framers: dict[Connection, Framer] = {}
+        self._unfinished: Alarms[Flow] = Alarms()
+        """When to lose patience with a stream."""
         self._narrow: OrderedDict[tuple[str, int], float] = OrderedDict()
         self._alarms: Alarms[Transaction] = Alarms()
         self._out: deque[tuple[bytes, Flow]] = deque()
@@ -244,18 +249,25 @@ class TransactionLayer:
         framer = self._framers.get(flow.connection)
         if framer is None:
             framer = self._framers[flow.connection] = Framer()
+        waited = framer.unfinished
         try:
             for message in framer.feed(data):
+                waited = False
                 self._message(message, flow, now)
         except BrokenFraming as error:
             self._broken_framing(error, flow, now)
-        else:
-            if framer.pings:
-                self._out.append((PONG * framer.pings, flow))
+            return
+        if framer.pings:
+            self._out.append((PONG * framer.pings, flow))
+        if not framer.unfinished:
+            self._unfinished.clear(flow, "rest")
+        elif not waited:
+            self._unfinished.set(flow, "rest", now + PATIENCE)
 
     def closed(self, flow: Flow, now: float) -> None:
         """A stream connection ended or could not be opened."""
         self._framers.pop(flow.connection, None)
+        self._unfinished.clear(flow, "rest")
         for transaction in list(self._connected.pop(flow.connection, ())):
             if isinstance(transaction, ServerTransaction):
                 if transaction.second is not None:
@@ -269,9 +281,13 @@ class TransactionLayer:
     def expire(self, now: float) -> None:
         for transaction, name in self._alarms.due(now):
             self._step(transaction, Cause(name), now)
+        for flow, _ in self._unfinished.due(now):
+            self._events.append(Unreadable(flow, "a message without end"))
+            self._give_up(flow)
 
     def deadline(self) -> float | None:
-        return self._alarms.deadline()
+        deadlines = self._alarms.deadline(), self._unfinished.deadline()
+        return min((when for when in deadlines if when is not None), default=None)
 
     def outgoing(self) -> Iterator[tuple[bytes, Flow]]:
         """Bytes to send; none (``b""``) close the flow's connection."""
@@ -380,6 +396,11 @@ class TransactionLayer:
             self._unreadable(MalformedMessage(error.reason, error.status, fault.request), flow, now)
         else:
             self._events.append(Unreadable(flow, error.reason))
+        self._give_up(flow)
+
+    def _give_up(self, flow: Flow) -> None:
+        """Close a connection on which nobody can tell, or will wait for, where the next message begins."""
+        self._unfinished.clear(flow, "rest")
         self._framers[flow.connection] = Framer()
         self._out.append((b"", flow))
 

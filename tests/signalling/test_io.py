@@ -343,6 +343,23 @@ def test_idle_connections_are_swept() -> None:
     asyncio.run(run())
 
 
+def test_connections_on_which_nothing_came_are_swept_soon() -> None:
+    async def run() -> None:
+        async with parrot("tcp:127.0.0.1:0") as (core, driver, bound):
+            silent = await asyncio.open_connection(bound.host, bound.port)
+            talking = await asyncio.open_connection(bound.host, bound.port)
+            talking[1].write(b"x")
+            await until(lambda: len(driver._connections) == 2)
+            await asyncio.wait_for(talking[0].read(1), SOON)
+            driver.sweep(time.monotonic() + bridge.io.FIRST_BYTE + 1)
+            assert await asyncio.wait_for(silent[0].read(), SOON) == b""
+            await until(lambda: len(core.gone) == 1)
+            for _, writer in (silent, talking):
+                await close(writer)
+
+    asyncio.run(run())
+
+
 def test_a_core_closes_a_connection_with_no_bytes() -> None:
     async def run() -> None:
         async with parrot("tcp:127.0.0.1:0") as (core, driver, bound):

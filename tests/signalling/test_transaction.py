@@ -10,6 +10,7 @@ import pytest
 from bridge.signalling.flow import Flow, Transport
 from bridge.signalling.message import Request, Response, parse
 from bridge.signalling.transaction import (
+    T1,
     Acknowledged,
     Cancelled,
     ClientEnded,
@@ -490,6 +491,42 @@ def test_a_stream_without_framing_is_answered_and_closed() -> None:
     assert kinds(bench.receive(big, TCP)) == ["Unreadable"]
     assert bench.codes() == [513]
     assert bench.sent[-1][1:] == (b"", TCP)
+
+
+def test_a_message_that_drips_in_is_not_waited_for() -> None:
+    bench = Bench()
+    message = request("OPTIONS")
+    for n in range(40):
+        bench.receive(message[n : n + 1], TCP)
+        if any(data == b"" for _, data, _ in bench.sent):
+            break
+        bench.run(1.0)
+    assert bench.sent[-1][1:] == (b"", TCP)
+    assert bench.now == 64 * T1
+
+
+@pytest.mark.parametrize("more", [b"", b"\r\n", b"\r\n\r\n\r\n"])
+def test_a_stream_between_two_messages_is_left_open(more: bytes) -> None:
+    bench = Bench()
+    message = request("OPTIONS")
+    bench.receive(message[:100], TCP)
+    bench.run(20.0)
+    bench.receive(message[100:] + more, TCP)
+    bench.run(100.0)
+    assert all(data for _, data, _ in bench.sent)
+
+
+def test_each_message_has_the_whole_time() -> None:
+    bench = Bench()
+    message = request("OPTIONS")
+    bench.receive(message[:10], TCP)
+    for _ in range(5):
+        bench.run(20.0)
+        bench.receive(message[10:] + message[:10], TCP)
+    assert all(data for _, data, _ in bench.sent)
+    bench.layer.closed(TCP, bench.now)
+    bench.run(100.0)
+    assert all(data for _, data, _ in bench.sent)
 
 
 @pytest.mark.parametrize("data", [b"", b"\r\n\r\n", b"\0\0\0\0", b"\0" * 20, b"\0\1\0\0" + b"!" * 16, b"\r\n"])
