@@ -156,12 +156,15 @@ class JitterBuffer:
         ssrcs: U32,
         arrivals: F64,
         slots: I32,
+        untimed: Bools | None = None,
     ) -> Bools:
         """Put packets into their rings, in the order given; a row may occur many times.
 
         Args:
             rows, sequences, timestamps, ssrcs: (n,) RTP header fields of authentic packets.
             arrivals: (n,) seconds.
+            untimed: (n,) whose timestamp is not that of its sending (telephone events, RFC 4733 §2.2): it says nothing
+                of the network.
 
         Returns:
             (n,) whether the ring keeps the packet; the slots of the others stay the caller's.
@@ -173,12 +176,25 @@ class JitterBuffer:
         for turn in range(int(turns.max()) + 1):
             at = np.flatnonzero(turns == turn) if turn or turns.any() else slice(None)
             accepted[at] = self._insert_unique(
-                rows[at], sequences[at].astype(np.int64), timestamps[at], ssrcs[at], arrivals[at], slots[at]
+                rows[at],
+                sequences[at].astype(np.int64),
+                timestamps[at],
+                ssrcs[at],
+                arrivals[at],
+                slots[at],
+                None if untimed is None else untimed[at],
             )
         return accepted
 
     def _insert_unique(
-        self, rows: Rows, sequences: NDArray[np.int64], timestamps: U32, ssrcs: U32, arrivals: F64, slots: I32
+        self,
+        rows: Rows,
+        sequences: NDArray[np.int64],
+        timestamps: U32,
+        ssrcs: U32,
+        arrivals: F64,
+        slots: I32,
+        untimed: Bools | None,
     ) -> Bools:
         highest = self.highest[rows]
         step = ((sequences - highest + 32768) & 0xFFFF) - 32768
@@ -204,7 +220,12 @@ class JitterBuffer:
             self.duplicate[rows[twin]] += 1
             rows, numbers, place, timestamps = rows[good], numbers[good], place[good], timestamps[good]
             arrivals, slots = arrivals[good], slots[good]
-        self._time(rows, numbers, timestamps, arrivals)
+            untimed = None if untimed is None else untimed[good]
+        if untimed is None:
+            self._time(rows, numbers, timestamps, arrivals)
+        else:
+            timed = ~untimed
+            self._time(rows[timed], numbers[timed], timestamps[timed], arrivals[timed])
         self._slots.reshape(-1)[place] = slots
         self._numbers.reshape(-1)[place] = numbers
         self._arrivals.reshape(-1)[place] = arrivals

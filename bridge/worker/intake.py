@@ -26,11 +26,15 @@ Rows = NDArray[np.intp]
 
 STRANGERS_A_BEAT = 32
 """A flood from nowhere costs a bounded share of a beat; those beyond are counted and dropped unread."""
+GLANCES_A_BEAT = 1024
+"""Of a flood on a port where somebody is awaited so many sources are compared."""
+CANDIDATES = 256
+"""Sources on probation at once; the oldest is forgotten first."""
 PROBATION = 2
 """Packets in sequence from one new source before it is believed (RFC 3550 A.1, MIN_SEQUENTIAL)."""
 MOVE_AFTER = 0.3
-"""Seconds that the old address must have been silent before plain RTP may go on from another: fifteen packets, so
-that nobody is overheard out of a call in which he still talks."""
+"""Seconds that the old address must have been silent before we send to another: fifteen packets, so that nobody is
+overheard out of a call in which he still talks. That holds for SRTP too: a copied packet is authentic."""
 MOVE_WINDOW = 1000
 """How far the sequence may have run on while it moved (20 s of 20 ms packets)."""
 
@@ -92,8 +96,8 @@ class Intake:
         self.counters = Counters()
         self.reports: list[Report] = []
         self._opened: list[int] = []
-        # (socket -> candidate) one a port, so bounded by the ports: source words, ssrc, next sequence, seen
-        self._probation: dict[int, tuple[bytes, int, int, int]] = {}
+        self._probation: dict[tuple[int, bytes], tuple[int, int, int]] = {}
+        """(socket, source) -> SSRC, next sequence number, packets seen"""
 
     def media(self, batch: Batch, now: float) -> None:
         """One batch from the RTP sockets (RTCP too, where multiplexed)."""
@@ -103,16 +107,17 @@ class Intake:
         self.counters.malformed += batch.truncated
         rows = table.by_source.find(AddressTable.keys(batch.sockets, batch.sources))
         is_rtp, is_rtcp = rtp.classify(pool, batch.slots, batch.lengths)
-        self._opened.clear()
-        self._meet_strangers(batch, rows, is_rtp, now)
-        if is_rtcp.any():
-            self._set_reports_aside(batch, rows, is_rtcp)
         known = rows >= 0
         at = (known & is_rtp).nonzero()[0]
-        if at.size < len(rows):
-            self.counters.malformed += int((known & ~is_rtp & ~is_rtcp).sum())
+        # The known go first: a stranger's copy of a packet is a replay then.
         if at.size and table.secure_in[rows[at]].any():
             at = self._authenticate(batch, rows, at)
+        table.last_home[rows[at]] = now
+        if at.size < len(rows):
+            at = self._add_strangers(batch, rows, is_rtp, at, now)
+            self.counters.malformed += int(((rows >= 0) & ~is_rtp & ~is_rtcp).sum())
+            if is_rtcp.any():
+                self._set_reports_aside(batch, rows, is_rtcp)
         taken = np.zeros(len(rows), np.bool_)
         if at.size:
             self._file(batch, rows, at, taken, now)
@@ -129,13 +134,15 @@ class Intake:
         for n in unknown.tolist():  # a NAT gave RTCP another address: its SSRC names the stream
             rows[n] = self._row_by_ssrc(batch, n)
         self._set_reports_aside(batch, rows, is_rtcp)
+        self.counters.strangers += int((rows < 0).sum())
+        self.counters.malformed += int(((rows >= 0) & ~is_rtcp).sum())
         self._pool.give(batch.slots)
 
     # ------------------------------------------------------------------------------------------------
 
     def _authenticate(self, batch: Batch, rows: Rows, at: Rows) -> Rows:
         """Decrypt in place what is SRTP; what isn't authentic goes no further."""
-        secure = np.setdiff1d(at[self._table.secure_in[rows[at]]], self._opened, assume_unique=True)
+        secure = at[self._table.secure_in[rows[at]]]
         lengths = batch.lengths[secure]
         good = self._srtp.unprotect(rows[secure], self._pool.addresses(batch.slots[secure]), lengths)
         batch.lengths[secure] = lengths
@@ -173,7 +180,13 @@ class Intake:
         table.heard[owners] = True
         table.last_heard[owners] = now
         taken[at] = self._jitter.insert(
-            owners, headers.sequence, headers.timestamp, headers.ssrc, batch.arrivals[at], slots
+            owners,
+            headers.sequence,
+            headers.timestamp,
+            headers.ssrc,
+            batch.arrivals[at],
+            slots,
+            kinds == Kind.EVENT if event.size else None,
         )
 
     def _note_levels(self, slots: I32, owners: Rows, headers: rtp.Headers) -> None:
@@ -201,27 +214,59 @@ class Intake:
             slot, length = int(batch.slots[n]), int(batch.lengths[n])
             data = self._pool.memory[slot, :length].tobytes()
             self.reports.append(Report(int(rows[n]), data, float(batch.arrivals[n])))
-        self.counters.strangers += int((is_rtcp & (rows < 0)).sum())
 
     # ------------------------------------------------------------------------------------ strangers
 
-    def _meet_strangers(self, batch: Batch, rows: Rows, is_rtp: NDArray[np.bool_], now: float) -> None:
-        """Packets whose source is no stream's: the first of a caller behind NAT, one that moved, or an intruder."""
+    def _add_strangers(self, batch: Batch, rows: Rows, is_rtp: NDArray[np.bool_], at: Rows, now: float) -> Rows:
+        """Whose source is no stream's is the first packet of a caller behind NAT, one that moved, or an intruder.
+
+        Returns:
+            ``at``, and the packets that proved to be somebody's.
+        """
         strange = np.flatnonzero(rows < 0)
         if not strange.size:
-            return
-        self.counters.strangers += strange.size
-        for n in strange[is_rtp[strange]][:STRANGERS_A_BEAT].tolist():
-            row = self._adopt(batch, n, now)
+            return at
+        self._opened.clear()
+        for n in self._hopeful(batch, strange[is_rtp[strange]]).tolist():
+            row = self._adopt(batch, n, now) if rows[n] < 0 else -1
             if row >= 0:
                 rows[n] = row
-                self.counters.strangers -= 1
-                self._latch(row, batch.sources[n])
+                if now - self._table.last_home[row] > MOVE_AFTER:
+                    self._latch(row, batch.sources[n])
+                    self._table.last_home[row] = now
                 # what came with it in the same batch is its own too
                 same = (rows < 0) & (batch.sockets == batch.sockets[n])
                 same &= (batch.sources[:, :6] == batch.sources[n, :6]).all(axis=1)
-                self.counters.strangers -= int(same.sum())
                 rows[same] = row
+        found = strange[rows[strange] >= 0]
+        self.counters.strangers += strange.size - found.size
+        found = found[is_rtp[found]]
+        shut = np.setdiff1d(found, self._opened, assume_unique=True)
+        if shut.size and self._table.secure_in[rows[shut]].any():
+            found = np.union1d(self._authenticate(batch, rows, shut), self._opened).astype(np.intp)
+        return np.sort(np.concatenate((at, found)))
+
+    def _hopeful(self, batch: Batch, strange: Rows) -> Rows:
+        """Those few of the strangers' packets that may be somebody's, at most two of one source."""
+        if not strange.size:
+            return strange
+        table, memory, slots = self._table, self._pool.memory, batch.slots[strange]
+        pending = table.pending[batch.sockets[strange]]
+        hope = (pending >= 0) & (table.kinds[pending, memory[slots, 1] & 0x7F] > 0)
+        ssrcs = self._pool.words[slots, 2]
+        ssrcs = ssrcs.byteswap() if np.little_endian else ssrcs
+        hope |= np.isin(ssrcs, table.remote_ssrc[table.live & table.heard])
+        strange = strange[hope]
+        if strange.size <= 2:
+            return strange
+        begin = self.counters.strangers % strange.size  # a flood's order must not decide who is looked at
+        chosen, seen = [], dict[bytes, int]()
+        for n in np.roll(strange, -begin)[:GLANCES_A_BEAT].tolist():
+            who = batch.sources[n].tobytes()
+            seen[who] = seen.get(who, 0) + 1
+            if seen[who] <= PROBATION:
+                chosen.append(n)
+        return np.sort(np.array(chosen[:STRANGERS_A_BEAT], np.intp))
 
     def _adopt(self, batch: Batch, n: int, now: float) -> int:
         """The row that a stranger's packet proves to belong to, -1 for none."""
@@ -246,7 +291,7 @@ class Intake:
                     return row
             elif (
                 0 < (sequence - int(table.last_sequence[row])) % 65536 < MOVE_WINDOW
-                and now - table.last_heard[row] > MOVE_AFTER
+                and now - table.last_home[row] > MOVE_AFTER
                 and table.kinds[row, payload_type]
             ):
                 self.counters.moved += 1
@@ -267,13 +312,14 @@ class Intake:
 
     def _on_probation(self, socket: int, source: U32, ssrc: int, sequence: int) -> bool:
         """Whether this source has now sent :data:`PROBATION` packets in sequence."""
-        who = source[:6].tobytes()
-        known = self._probation.get(socket)
-        seen = known[3] + 1 if known is not None and known[:3] == (who, ssrc, sequence) else 1
+        who = (socket, source[:6].tobytes())
+        known = self._probation.pop(who, None)
+        seen = known[2] + 1 if known is not None and known[:2] == (ssrc, sequence) else 1
         if seen >= PROBATION:
-            self._probation.pop(socket, None)
             return True
-        self._probation[socket] = (who, ssrc, (sequence + 1) % 65536, seen)
+        self._probation[who] = (ssrc, (sequence + 1) % 65536, seen)
+        if len(self._probation) > CANDIDATES:
+            del self._probation[next(iter(self._probation))]
         return False
 
     def _row_by_ssrc(self, batch: Batch, n: int) -> int:

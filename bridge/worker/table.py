@@ -78,6 +78,8 @@ class StreamTable:
         """A packet of it came in (``remote_ssrc`` holds)."""
         self.last_sequence = column(np.int32)
         self.last_heard = column(np.float64)
+        self.last_home = column(np.float64)
+        """When a packet came from the latched address."""
         self.muted = column(np.bool_)
         self.deaf = column(np.bool_)
         self.gain_in = column(np.float32)
@@ -194,6 +196,8 @@ class StreamTable:
         ptime = min(max(spec.ptime - spec.ptime % 10, 10), 60)
         # Opus has no frames of 30 or 50 ms (RFC 7587 §4.2): then its packets are shorter, which ptime allows.
         self.ptime[row] = {30: 20, 50: 40}.get(ptime, ptime) if send == Kind.OPUS else ptime
+        if send == Kind.L16_48:  # 20 ms are 1,920 bytes: no packet may be longer than a slot of ours
+            self.ptime[row] = min(ptime, 20)
         self.event_type[row] = spec.send_event.payload_type if spec.send_event else 0
         self.cn_type[row] = spec.send_cn.payload_type if spec.send_cn else -1
         self.secure_out[row] = spec.srtp_send is not None

@@ -20,7 +20,7 @@ from bridge.media.codecs.opus import FEC_BELOW, OpusDecoder, packet_ticks
 from bridge.media.conceal import Concealer
 from bridge.media.jitter import CONCEAL, NOTHING, PLAY, STRETCH, JitterBuffer, Popped
 from bridge.media.noise import cn_power, comfort_noise
-from bridge.media.timescale import shrink
+from bridge.media.timescale import OVERLAP, shrink
 from bridge.media.wire import I32, STRIDE, U8, PacketPool
 from bridge.mixer.level import mean_square, power_of
 from bridge.mixer.select import Selector
@@ -398,7 +398,8 @@ class Voices:
             pcm = self._part(voice, pull, n)
             if before is not None:  # two packets' time becomes one's
                 both = np.concatenate((before, pcm))
-                pcm = shrink(both, voice.rate, len(before)) if len(pcm) >= len(before) else pcm
+                long = len(pcm) >= max(len(before), int(OVERLAP * voice.rate))
+                pcm = shrink(both, voice.rate, len(before)) if long else pcm
             if pull.shrink[n]:
                 before = pcm
                 continue

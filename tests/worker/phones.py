@@ -109,7 +109,8 @@ class Phone:
         self.tx = self.rx = None
         if self.suite:
             profile, size = PROFILES[self.suite]
-            ours, theirs = bytes(range(1, size + 1)), bytes(range(101, 101 + size))
+            ours = bytes((self.stream + 3 * n) % 256 for n in range(size))
+            theirs = bytes((self.stream + 5 * n + 100) % 256 for n in range(size))
             self.key_in, self.key_out = SrtpKey(self.suite, ours), SrtpKey(self.suite, theirs)
             self.tx = Session(Policy(key=ours, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile))
             self.rx = Session(Policy(key=theirs, ssrc_type=Policy.SSRC_ANY_INBOUND, srtp_profile=profile))

@@ -191,6 +191,7 @@ def test_a_key_comes_through_the_process() -> None:
             phone = Phone(1, "PCMU", port)
             c.phones.append(phone)
             c.worker.send(phone.spec(0, receive=(EVENT,)))
+            await c.until(phone.collect)  # it is known from now on
             phone.send_payload(bytes([7, 0x8A, 3, 32]), 101)
             await c.until(lambda: c.of(Key))
             assert c.of(Key) == [Key(1, "7", "event")]

@@ -83,18 +83,40 @@ def test_a_stranger_cannot_take_a_secure_call_not_even_a_silent_one(bridge: Brid
     assert [e.remote for e in bridge.of(Latched)] == [a.address]
 
 
-def test_a_secure_caller_moves_with_proof(bridge: Bridge) -> None:
+def test_a_secure_caller_moves_with_proof_and_is_heard_all_the_while(bridge: Bridge) -> None:
     a, b = bridge.phone("L16", suite="AES_CM_128_HMAC_SHA1_80", mux=True), bridge.phone("L16")
-    said = {0: noise(30, 16000), 1: noise(30, 16000)}
-    for n in range(30):
+    said = {0: noise(50, 16000), 1: noise(50, 16000)}
+    for n in range(50):
         if n == 15:
             a.move()
         a.send(said[0][n])
         b.send(said[1][n])
         bridge.step()
-    assert np.array_equal(heard(b).reshape(30, -1)[1:], said[0][1:])
+    assert np.array_equal(heard(b).reshape(50, -1)[1:], said[0][1:])
     assert bridge.of(Latched)[-1] == Latched(1, a.address)
-    assert np.array_equal(heard(a).reshape(-1, 320)[-14:], said[1][16:])
+    assert np.array_equal(heard(a).reshape(-1, 320)[-18:], said[1][32:])
+
+
+def test_copied_packets_from_elsewhere_move_nobody(bridge: Bridge) -> None:
+    a, b = bridge.phone("L16", suite="AEAD_AES_128_GCM"), bridge.phone("L16")
+    thief = Phone(9, "L16", a.port)
+    bridge.phones.append(thief)
+    said = noise(60, 16000)
+    sealed = []
+    for block in said:
+        sealed.append(a.tx.protect(a.header() + a.encode(block)))
+        a.sequence += 1
+        a.timestamp += 320
+    for n in range(60):
+        if n > 3 and n % 3 == 0 and n < 59:
+            thief.send_raw(sealed[n + 1])  # quicker by a beat
+        elif n > 3 and n % 3 == 2:
+            thief.send_raw(sealed[n])  # quicker by a moment
+        a.send_raw(sealed[n])
+        bridge.step()
+    assert not thief.packets
+    assert [e.remote for e in bridge.of(Latched) if e.stream == 1] == [a.address]
+    assert np.array_equal(heard(b).reshape(60, -1)[1:], said[1:])
 
 
 def test_sequence_numbers_wrap_under_encryption(bridge: Bridge) -> None:

@@ -8,7 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bridge.media.wire import address_words
+from bridge.media.srtp import SPARE
+from bridge.media.wire import STRIDE, address_words
 from bridge.worker.kind import Kind
 from bridge.worker.protocol import Address, CodecSpec, SendState, SetRoom, SetStream
 from bridge.worker.table import EXPECTED, LATCHED, NO_ADDRESS, AddressTable, StreamTable, TableFull
@@ -164,6 +165,8 @@ def test_packet_times_are_those_we_can_send(ptime: int, sent: int) -> None:
     assert streams.ptime[row] == sent
     streams.configure(row, spec(1, ptime=ptime, send=OPUS), 0, 0)
     assert streams.ptime[row] == {30: 20}.get(sent, sent)
+    streams.configure(row, spec(1, ptime=ptime, send=CodecSpec("L16", 97, 48000)), 0, 0)
+    assert 96 * streams.ptime[row] + 12 + SPARE <= STRIDE
 
 
 def test_the_numbers_of_a_stream_that_goes_on_are_taken_once() -> None:
