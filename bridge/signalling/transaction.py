@@ -41,7 +41,7 @@ __all__ = ["T1", "T2", "T4"]
 MTU_LIMIT = 1300
 """Bytes of a request over UDP; larger ones go by TCP where they can (§18.1.1)."""
 NARROW = 600.0
-"""Seconds that a peer which took no TCP connection gets its large requests by UDP at once: a try may cost 8 s."""
+"""Seconds that a peer which took no TCP connection gets its large requests by UDP at once: a try may cost seconds."""
 NARROW_PEERS = 4096
 """Such peers remembered."""
 PATIENCE = 64 * T1
