@@ -210,19 +210,17 @@ class Numbers:
 
     meaning: dict[int, Key] = field(default_factory=dict)
 
-    def take(self, codec: Codec, wished: int | None, avoid: Collection[int] = ()) -> int | None:
+    def take(self, codec: Codec, wished: int | None = None) -> int | None:
         """A number for ``codec``: the one wished, else what it had before, else its static or usual one, else any.
 
         Args:
             wished: their number for it (RFC 3264 §6.1 wants the same in an answer).
-            avoid: numbers that mean something else to them; only old and static ones may be among those taken.
 
         Returns: None if all numbers are used up.
         """
         before = [number for number, key in self.meaning.items() if key == codec.key]
-        fixed: list[int] = [number for number in (wished, *before, codec.static) if number is not None]
-        free: list[int] = [number for number in (codec.usual, *DYNAMIC) if number not in avoid]
-        for number in fixed + free:
-            if self.meaning.setdefault(number, codec.key) == codec.key:
+        candidates: tuple[int | None, ...] = (wished, *before, codec.static, codec.usual, *DYNAMIC)
+        for number in candidates:
+            if number is not None and self.meaning.setdefault(number, codec.key) == codec.key:
                 return number
         return None

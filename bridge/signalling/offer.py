@@ -142,7 +142,6 @@ class Negotiator:
         self._in_force: _Described | None = None
         self._offered: _Offered | None = None
         self._numbers = Numbers()
-        self._their_numbers: dict[int, Codec] = {}
         self._wanted = Direction.SENDRECV
         """SENDONLY: we hold them."""
         self._sending: Crypto | None = None
@@ -181,7 +180,7 @@ class Negotiator:
         self._numbers, self._in_force = numbers, described
         if self._offered is not None and self._offered.answered:
             self._offered = None
-        self._put_in_force(agreed, line, keys)
+        self._put_in_force(agreed, keys)
         return described.data, agreed
 
     def _end(self, description: SessionDescription, local: Local) -> tuple[bytes, Agreed]:
@@ -243,8 +242,7 @@ class Negotiator:
         numbers = self._reserved()
         entries: list[Listed] = []
         for codec in self._preferred():
-            avoid = [number for number, other in self._their_numbers.items() if other != codec]
-            number = numbers.take(codec, None, avoid)
+            number = numbers.take(codec)
             if number is not None:
                 entries.append(Listed(codec, number))
         audio = MediaDescription(
@@ -288,7 +286,7 @@ class Negotiator:
         ours = _Ours(tuple(entry for entry in offered.listed if entry.codec in theirs), offered.direction, keys)
         agreed = _agreement(line, ours, self._capabilities)
         self._settle(offered)
-        self._put_in_force(agreed, line, keys)
+        self._put_in_force(agreed, keys)
         return agreed
 
     def refused(self) -> None:
@@ -394,14 +392,12 @@ class Negotiator:
         stamped = replace(content, origin=replace(origin, version=str(self._version)))
         return _Described(content, bytes(stamped), place)
 
-    def _put_in_force(self, agreed: Agreed, line: AudioLine, keys: tuple[Crypto, Crypto] | None) -> None:
+    def _put_in_force(self, agreed: Agreed, keys: tuple[Crypto, Crypto] | None) -> None:
         self.agreed = agreed
         self._sending = keys[1] if keys else None
         if self._sending is not None:
             # Used now: once it goes out of force it must never come back (RFC 3711 §9.1).
             self._spare.pop(self._sending.suite, None)
-        for entry in line.entries:
-            self._their_numbers[entry.number] = entry.codec
 
 
 def _agreement(line: AudioLine, ours: _Ours, capabilities: Capabilities) -> Agreed:

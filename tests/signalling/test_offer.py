@@ -179,7 +179,13 @@ class TestCodecs:
     def test_events_at_another_clock_than_the_speech_are_better_than_none(self) -> None:
         _, agreed = answered(audio("0 101", "a=rtpmap:101 telephone-event/16000", "a=fmtp:101 0-15"))
         assert agreed.send_event == PayloadFormat("TELEPHONE-EVENT", 101, 16_000)
+        assert names(agreed.receive) == [("PCMU", 0), ("TELEPHONE-EVENT", 101)]
         assert not agreed.inband_dtmf
+
+    def test_a_codec_that_is_listed_twice_goes_by_its_first_number(self) -> None:
+        answer, agreed = answered(audio("100 0", "a=rtpmap:100 PCMU/8000"))
+        assert answer.media[0].formats == ("100",)
+        assert names(agreed.receive) == [("PCMU", 100)]
 
     def test_settings_that_make_no_sense_are_refused(self) -> None:
         for codecs, srtp in (((), "off"), (("G729",), "off"), (("PCMU",), "perhaps")):
@@ -264,6 +270,8 @@ class TestAddresses:
         assert rtcp is not None
         assert rtcp.port == 16009
         assert the_audio(negotiator().offer(HERE)).rtcp is None
+        answer, _ = negotiator().answer(audio("0"), Local("192.0.2.1", 16000, 16001))
+        assert the_audio(answer).rtcp is None
         assert the_audio(negotiator().offer(HERE)).rtcp_mux
 
 
@@ -477,6 +485,15 @@ class TestSrtp:
             call.accept(audio("0", *lines, proto=proto))
         assert call.agreed is None
 
+    def test_required_srtp_does_not_end_in_mid_call(self) -> None:
+        call = negotiator("required")
+        call.answer(audio("0", f"a=crypto:1 {KEY}"), HERE)
+        call.offer(HERE)
+        with pytest.raises(Unacceptable):
+            call.accept(audio("0"))
+        assert call.agreed is not None
+        assert call.agreed.srtp_send is not None
+
     def test_an_answer_may_leave_best_effort_keys_alone(self) -> None:
         call = negotiator()
         call.offer(HERE)
@@ -526,6 +543,12 @@ class TestChange:
         offer = call.offer(HERE)
         assert call.offer(HERE) == offer
         call.accept(audio("0"))
+        assert call.offer(HERE) == offer
+
+    def test_an_offer_that_was_answered_is_renewed_as_it_was(self) -> None:
+        call = negotiator("off")
+        offer = call.offer(HERE)
+        call.accept(audio("111", "a=rtpmap:111 opus/48000/2"))
         assert call.offer(HERE) == offer
 
     def test_what_is_changed_has_the_next_version_and_the_same_origin(self) -> None:
@@ -581,6 +604,15 @@ class TestChange:
         assert {number: rtpmap.name for number, rtpmap in the_audio(answer).rtpmaps.items()} == {9: "G722", 111: "opus"}
         assert (sent(agreed).name, sent(agreed).payload_type) == ("G722", 111)
 
+    def test_nor_when_an_offer_in_between_was_refused(self) -> None:
+        call = negotiator(names=("opus", "G722"))
+        call.offer(HERE)
+        call.accept(audio("111 9", "a=rtpmap:111 opus/48000/2"))
+        call.offer(HERE, hold=True)
+        call.refused()
+        answer, _ = call.answer(audio("111", "a=rtpmap:111 G722/8000"), HERE)
+        assert the_audio(answer).rtpmaps[9].name == "G722"
+
     def test_our_offers_keep_clear_of_their_numbers(self) -> None:
         call = negotiator(names=("opus", "PCMU"))
         call.answer(audio("0 111", "a=rtpmap:111 telephone-event/8000"), HERE)
@@ -629,6 +661,14 @@ class TestAnswers:
         call.offer(HERE)
         call.accept(audio("8"))
         assert sent(call.accept(audio("0"))).name == "PCMU"
+
+    def test_but_not_after_an_offer_of_theirs(self) -> None:
+        call = negotiator()
+        call.offer(HERE)
+        call.accept(audio("8"))
+        call.answer(audio("0"), HERE)
+        with pytest.raises(Unacceptable):
+            call.accept(audio("8"))
 
     def test_an_answer_without_an_offer_is_refused(self) -> None:
         call = negotiator()
