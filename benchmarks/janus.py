@@ -29,17 +29,30 @@ class JanusServer:
         folder = Path(self._folder.name)
         self._api = folder / "api.sock"
         self._configure(folder, ports)
-        command = ["taskset", "-c", str(cpu), "nice", "-n", "-10", "janus", "-F", str(folder), "-N"]
+        self._command = ["taskset", "-c", str(cpu), "nice", "-n", "-10", "janus", "-F", str(folder), "-d", "3"]
         self._log = (folder / "log").open("wb")
-        self._process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
         self._number = 0
-        self._socket = self._connect()
+        self._start()
         self._session = self._ask({"janus": "create"})["data"]["id"]
         self.open_room(1, rate=rate)
 
     @property
     def pids(self) -> list[int]:
         return family(self._process.pid)
+
+    def _start(self) -> None:
+        """Some starts fail: it finds no transport where it has just found one."""
+        for attempt in range(5):
+            self._process = subprocess.Popen(self._command, stdout=self._log, stderr=subprocess.STDOUT)
+            try:
+                self._socket = self._connect()
+            except OSError:
+                self._process.kill()
+                self._process.wait(5)
+                if attempt == 4:
+                    raise
+            else:
+                return
 
     def open_room(self, number: int, *, rate: int) -> int:
         """Make a room, or leave it as it is; returns its number."""
@@ -105,7 +118,7 @@ class JanusServer:
         end = time.monotonic() + 15
         while time.monotonic() < end:
             if self._process.poll() is not None:
-                raise OSError(f"janus ended: {(Path(self._folder.name) / 'log').read_text()[-500:]}")
+                raise OSError(f"janus ended: {(Path(self._folder.name) / 'log').read_text()[-3000:]}")
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
                 sock.connect(str(self._api))

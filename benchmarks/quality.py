@@ -1,8 +1,8 @@
-"""How much of a voice comes through: PESQ of real speech, sent through a media worker over real sockets in real time.
+"""How much of a voice comes through: PESQ of real speech, sent through a worker's whole beat over real sockets.
 
-Each case is a room with one talker and one listener. All cases of a run talk at the same time, so that a run takes as
-long as a sentence. What the network does to the talker's packets is drawn before: seeded, and the same for every
-server under test.
+Each case is a room with one talker and one listener; all cases of a run talk at the same time. The beat is driven in
+virtual time; another server is given the same packets in real time. What the network does to the talker's packets is
+drawn before: seeded, and the same for every server under test.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from bridge.media.clip import load_clip, resample
 from bridge.media.codecs import CodecError, EncoderSettings, by_name
 from bridge.media.codecs.g722 import G722Encoder
 from bridge.media.codecs.opus import OpusEncoder
-from bridge.worker.protocol import SetRoom
+from bridge.media.wire import Batch, Receiver
+from bridge.worker.beat import Beat
+from bridge.worker.protocol import Begin, Event, Ready, SetRoom
 
 from .janus import JanusServer
 from .sounds import CLOCKS, RATES, RECORDINGS, TYPES
-from .worker import MediaServer, Phone
+from .worker import Phone
 
 Pcm = NDArray[np.int16]
 
@@ -185,8 +187,8 @@ def own_score(pcm: Pcm, case: Case) -> float:
 # ---------------------------------------------------------------------------------------------- a run
 
 
-def play(cases: list[Case], seed: int = 1) -> None:
-    """Everybody talks at once; what each listener is sent is kept in his case."""
+def _events(cases: list[Case], seed: int = 1) -> list[tuple[float, int, int]]:
+    """Everybody talks at once: (seconds, case, packet), a listener's packets numbered from -1 down."""
     events: list[tuple[float, int, int]] = []
     for number, case in enumerate(cases):
         # the same weather for every codec and server
@@ -195,8 +197,28 @@ def play(cases: list[Case], seed: int = 1) -> None:
         events += [(when + offset, number, n) for when, n in case.weather.arrivals(len(case.payloads), rng)]
         # The listener's line is open, as a phone's is; what it sends before the talker begins makes it known.
         events += [(n * 0.020 - SETTLE + offset, number, -1 - n) for n in range(len(case.payloads) + 50)]
-    silence = {codec: encode(np.zeros(640, np.int16), codec)[1] for codec in CODECS}
-    events.sort()
+    return sorted(events)
+
+
+def _silence() -> dict[str, bytes]:
+    return {codec: encode(np.zeros(640, np.int16), codec)[1] for codec in CODECS}
+
+
+def _send(cases: list[Case], silence: dict[str, bytes], event: tuple[float, int, int]) -> bytes:
+    _, number, n = event
+    case = cases[number]
+    if n >= 0:
+        packet = _packet(case.talks, number, n, case.payloads[n])
+        case.talker.sendto(packet, case.target)
+    else:
+        packet = _packet(case.hears, 0x10000 + number, -1 - n, silence[case.hears])
+        case.listener.sendto(packet, case.listens_to)
+    return packet
+
+
+def play(cases: list[Case]) -> None:
+    """In real time; what each listener is sent is kept in his case."""
+    events, silence = _events(cases), _silence()
     listeners = {case.listener.fileno(): case for case in cases}
     poll = select.epoll()
     for fd in listeners:
@@ -206,16 +228,12 @@ def play(cases: list[Case], seed: int = 1) -> None:
     at = 0
     while (now := time.monotonic()) < end:
         while at < len(events) and start + events[at][0] <= now:
-            _, number, n = events[at]
-            case = cases[number]
-            if n >= 0:
-                case.talker.sendto(_packet(case.talks, number, n, case.payloads[n]), case.target)
-            else:
-                case.listener.sendto(_packet(case.hears, -1 - number, -1 - n, silence[case.hears]), case.listens_to)
+            _send(cases, silence, events[at])
             at += 1
         due = start + events[at][0] if at < len(events) else end
         for fd, _ in poll.poll(max(min(due - time.monotonic(), 0.02), 0)):
-            _listen(listeners[fd], start)
+            case = listeners[fd]
+            _listen(case, time.monotonic() - start)
     poll.close()
 
 
@@ -226,7 +244,7 @@ def _packet(codec: str, source: int, n: int, payload: bytes) -> bytes:
     return b"".join(word.to_bytes(4, "big") for word in words) + payload
 
 
-def _listen(case: Case, start: float) -> None:
+def _listen(case: Case, now: float) -> None:
     for _ in range(64):
         try:
             data = case.listener.recv(4096)
@@ -234,7 +252,7 @@ def _listen(case: Case, start: float) -> None:
             return
         if len(data) > 12 and data[1] & 0x7F == TYPES[case.hears]:
             sequence = int.from_bytes(data[2:4], "big")
-            case.heard[sequence] = (time.monotonic() - start, data[12:])
+            case.heard[sequence] = (now, data[12:])
 
 
 def heard(case: Case, length: int) -> Pcm:
@@ -249,19 +267,54 @@ def heard(case: Case, length: int) -> Pcm:
     return np.concatenate((part, np.zeros(max(length - len(part), 0), np.int16)))
 
 
+class TimedReceiver(Receiver):
+    """Says of each packet that it came when the weather brought it, whenever the beat that takes it in runs."""
+
+    due: dict[tuple[int, int], float]
+    """(SSRC, sequence) -> seconds"""
+
+    def receive(self, fds: list[int], now: float, realtime: float, *, per_socket: int = 4096) -> Batch:
+        batch = super().receive(fds, now, realtime, per_socket=per_socket)
+        words = self._pool.words[batch.slots, :3].byteswap().tolist()
+        batch.arrivals[:] = [self.due.get((ssrc, first & 0xFFFF), now) for first, _, ssrc in words]
+        return batch
+
+
 def through_worker(cases: list[Case], port: int) -> None:
-    server = MediaServer(range(port, port + 32), capacity=2 * len(cases) + 16, cpu=-1)
+    """A worker's beat, driven in virtual time: nothing depends on the machine's other business."""
+    events: list[Event] = []
+    beat = Beat(Begin("127.0.0.1", tuple(range(port, port + 32, 2)), 2 * len(cases) + 16, seed=1), events.append, 0.0)
+    receiver = TimedReceiver(beat._pool)
+    receiver.due = {}
+    beat._media = receiver
+    ready = events[0]
+    assert isinstance(ready, Ready)
     try:
         phones = []
         for number, case in enumerate(cases):
+            beat.obey(SetRoom(number + 1), 0.0)
             for codec, sock in ((case.talks, case.talker), (case.hears, case.listener)):
-                local = server.ports[len(phones) % len(server.ports)]
-                phones.append(Phone(number + 1, sock.getsockname(), local, codec))
+                phone = Phone(number + 1, sock.getsockname(), ready.ports[len(phones) % len(ready.ports)], codec)
+                beat.obey(phone.spec(len(phones) + 1), 0.0)
+                phones.append(phone)
             case.target, case.listens_to = (("127.0.0.1", phone.port) for phone in phones[-2:])
-        server.populate({n + 1: SetRoom(n + 1) for n in range(len(cases))}, phones)
-        play(cases)
+        _run(beat, cases, receiver.due)
     finally:
-        server.stop()
+        beat.close()
+
+
+def _run(beat: Beat, cases: list[Case], due: dict[tuple[int, int], float]) -> None:
+    events, silence = _events(cases), _silence()
+    start, at = 10.0, 0
+    for n in range(int((events[-1][0] + SETTLE + TAIL) * 50)):
+        now = start - SETTLE + n * 0.020
+        while at < len(events) and start + events[at][0] <= now:
+            packet = _send(cases, silence, events[at])
+            due[int.from_bytes(packet[8:12], "big"), int.from_bytes(packet[2:4], "big")] = start + events[at][0]
+            at += 1
+        beat.run(now, 1.7e9 + now, late=0.0)
+        for case in cases:
+            _listen(case, now - start)
 
 
 def through_janus(cases: list[Case], port: int) -> None:
@@ -369,3 +422,15 @@ def worst(lines: list[Line]) -> float:
 
 
 PAGE = Path(__file__).parent.parent / "docs" / "quality.md"
+FIRST = "<!-- measured -->"
+LAST = "<!-- end of measured -->"
+
+
+def write_page(lines: list[Line], versions: str) -> None:
+    """Put the tables between the marks of docs/quality.md."""
+    text = PAGE.read_text()
+    before, rest = text.split(FIRST, 1)
+    _, after = rest.split(LAST, 1)
+    when = time.strftime("%Y-%m-%d")
+    measured = f"{FIRST}\nMeasured on {when} ({versions}).\n\n{report(lines)}\n{LAST}"
+    PAGE.write_text(before + measured + after)

@@ -50,6 +50,22 @@ class Phone:
     key_out: bytes = b""
     """SRTP master key and salt of what it sends and of what it is sent; none: plain RTP."""
 
+    def spec(self, stream: int) -> SetStream:
+        """How control would describe it."""
+        spec, remote = CODECS[self.codec], Address(*self.address)
+        return SetStream(
+            stream=stream,
+            room=self.room,
+            port=self.port,
+            remote=remote,
+            remote_rtcp=remote,
+            rtcp_mux=True,
+            send=spec,
+            receive=(spec,),
+            srtp_send=SrtpKey("AES_CM_128_HMAC_SHA1_80", self.key_out) if self.key_out else None,
+            srtp_receive=SrtpKey("AES_CM_128_HMAC_SHA1_80", self.key_in) if self.key_in else None,
+        )
+
 
 class MediaServer:
     """One worker process; a thread reads what it says, as control would."""
@@ -82,22 +98,7 @@ class MediaServer:
         for room in rooms.values():
             self.send(room)
         for number, phone in enumerate(phones, 1):
-            spec = CODECS[phone.codec]
-            remote = Address(*phone.address)
-            self.send(
-                SetStream(
-                    stream=number,
-                    room=phone.room,
-                    port=phone.port,
-                    remote=remote,
-                    remote_rtcp=remote,
-                    rtcp_mux=True,
-                    send=spec,
-                    receive=(spec,),
-                    srtp_send=SrtpKey("AES_CM_128_HMAC_SHA1_80", phone.key_out) if phone.key_out else None,
-                    srtp_receive=SrtpKey("AES_CM_128_HMAC_SHA1_80", phone.key_in) if phone.key_in else None,
-                )
-            )
+            self.send(phone.spec(number))
 
     def events(self) -> list[Event]:
         """All that was said since the last call."""

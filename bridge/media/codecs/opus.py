@@ -28,7 +28,9 @@ _BANDWIDTHS = ((8000, 1101), (12000, 1102), (16000, 1103), (24000, 1104), (48000
 MAX_SAMPLES = 5760
 """120 ms at 48 kHz, the longest packet (RFC 6716 §3.1)."""
 MAX_PAYLOAD = 1275
-DEFAULT_BITRATE = 32000
+DEFAULT_BITRATE = 64000
+"""As much as G.711, where the far end sets no limit: what a bridge sends was coded once before, and a second coding at
+32 kbit/s costs 0.3 MOS (PESQ), at 64 less than 0.1."""
 FEC_BELOW = 128
 """First bytes of packets that have SILK in them, and so room for in-band FEC (RFC 6716 §3.1, §2.1.7)."""
 _FRAME_MS = np.array([10, 20, 40, 60] * 3 + [10, 20] * 2 + [2.5, 5, 10, 20] * 4)
