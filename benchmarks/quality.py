@@ -307,7 +307,7 @@ def _run(beat: Beat, cases: list[Case], due: dict[tuple[int, int], float]) -> No
     events, silence = _events(cases), _silence()
     start, at = 10.0, 0
     for n in range(int((events[-1][0] + SETTLE + TAIL) * 50)):
-        now = start - SETTLE + n * 0.020
+        now = start - SETTLE + n * 0.020 + 0.0005  # never at the very moment a packet comes
         while at < len(events) and start + events[at][0] <= now:
             packet = _send(cases, silence, events[at])
             due[int.from_bytes(packet[8:12], "big"), int.from_bytes(packet[2:4], "big")] = start + events[at][0]

@@ -50,7 +50,7 @@ class Selector:
             power: (n,) mean square of this beat's sound.
             eligible: (n,) sends, may be heard, and is in a room.
         """
-        tracked = np.maximum(power, self.tracked[rows] * DECAY)
+        tracked = np.maximum(power, self.tracked[rows] * np.float32(DECAY))
         self.tracked[rows] = tracked
         chosen = np.zeros(len(rows), np.bool_)
         at = np.flatnonzero(eligible)
@@ -65,16 +65,29 @@ class Selector:
         chosen[at[small]] = True
         large = ~small
         if large.any():
-            at, room, limit = at[large], room[large], limit[large]
-            score = tracked[at] * np.where(self._hang[rows[at]] > 0, ADVANTAGE, 1.0)
-            loud = score > FLOOR
-            at, room, limit, score = at[loud], room[loud], limit[loud], score[loud]
-            order = np.lexsort((-score, room))
-            ranked = room[order]
-            starts = np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1]))) if ranked.size else ranked
-            rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
-            chosen[at[order[rank < limit[order]]]] = True
+            at, room = at[large], room[large]
+            score = tracked[at] * np.where(self._hang[rows[at]] > 0, ADVANTAGE, np.float32(1.0))
+            chosen[at[self._loudest_of(room, score)]] = True
         hang = self._hang[rows]
         hang = np.where(chosen & (power > FLOOR), HANGOVER, np.maximum(hang - 1, 0))
         self._hang[rows] = np.where(chosen, hang, 0)
         return chosen
+
+    def _loudest_of(self, room: NDArray[np.int32], score: F32) -> NDArray[np.intp]:
+        """Indices of the K highest scores above the floor in each room."""
+        loud = (score > FLOOR).nonzero()[0]
+        if not loud.size:
+            return loud
+        room, score = room[loud], score[loud]
+        limit = int(self._loudest[room[0]])
+        if (room == room[0]).all():  # one large room, as a rule: no need to sort it
+            if loud.size <= limit:
+                return loud
+            best: NDArray[np.intp] = loud[np.argpartition(score, -limit)[-limit:]]
+            return best
+        order = np.lexsort((-score, room))
+        ranked = room[order]
+        starts = np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1])))
+        rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+        top: NDArray[np.intp] = loud[order[rank < self._loudest[ranked]]]
+        return top

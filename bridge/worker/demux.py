@@ -19,7 +19,7 @@ class AddressTable:
     """
 
     def __init__(self, capacity: int, rng: np.random.Generator) -> None:
-        self._bits = max(4, int(4 * capacity - 1).bit_length())
+        self._bits = max(4, int(12 * capacity - 1).bit_length())  # thinly filled: each probe costs a whole pass
         self._size = 1 << self._bits
         self._rows: NDArray[np.int32] = np.full(self._size, _EMPTY, np.int32)
         self._keys: U64 = np.zeros((self._size, 3), np.uint64)
