@@ -111,24 +111,36 @@ class Levels:
         """
         self._turn += 1
         notes, play = self._notes, pull.verdicts == PLAY
-        quiet = ~play & (pull.verdicts != CONCEAL) & (pull.verdicts != STRETCH)
-        self.power[pull.rows[quiet]] = 0
-        self.power[pull.rows[play & ((pull.kinds == Kind.CN) | (pull.kinds == Kind.EVENT))]] = 0
-        told = play & (notes.level[pull.slots] >= 0)
-        if told.any():
+        if not play.all():
+            quiet = ~play & (pull.verdicts != CONCEAL) & (pull.verdicts != STRETCH)
+            self.power[pull.rows[quiet]] = 0
+        rest = play
+        if notes.leveled:
+            told = play & (notes.level[pull.slots] >= 0)
             self.power[pull.rows[told]] = power_of(-notes.level[pull.slots[told]].astype(np.float32))
-        rest = play & ~told
-        for kind, law in ((Kind.PCMU, PCMU), (Kind.PCMA, PCMA)):
-            for at, payload in self._payloads(pull, rest & (pull.kinds == kind), 1):
-                self.power[pull.rows[at]] = law.power(payload)
-        for at, payload in self._payloads(pull, rest & (pull.kinds == Kind.G722), 20):
-            self.power[pull.rows[at]] = self._g722.levels(pull.rows[at], payload)
-        for kind in (Kind.L16_16, Kind.L16_48):
-            for at, payload in self._payloads(pull, rest & (pull.kinds == kind), 2):
-                self.power[pull.rows[at]] = mean_square(L16.decode_rows(payload[:, : 64 * (payload.shape[1] // 64)]))
-        opus = np.flatnonzero(rest & (pull.kinds == Kind.OPUS) & ~decoded[pull.rows])
-        if opus.size:
-            self._measure_opus(pull, opus)
+            rest = play & ~told
+        for kind in np.bincount(pull.kinds).nonzero()[0].tolist():  # one or two, as a rule
+            self._measure_kind(pull, kind, rest & (pull.kinds == kind), decoded)
+
+    def _measure_kind(self, pull: Pull, kind: int, which: NDArray[np.bool_], decoded: NDArray[np.bool_]) -> None:
+        match kind:
+            case Kind.PCMU | Kind.PCMA:
+                law = PCMU if kind == Kind.PCMU else PCMA
+                for at, payload in self._payloads(pull, which, 1):
+                    self.power[pull.rows[at]] = law.power(payload)
+            case Kind.G722:
+                for at, payload in self._payloads(pull, which, 20):
+                    self.power[pull.rows[at]] = self._g722.levels(pull.rows[at], payload)
+            case Kind.L16_16 | Kind.L16_48:
+                for at, payload in self._payloads(pull, which, 2):
+                    even = payload[:, : 64 * (payload.shape[1] // 64)]
+                    self.power[pull.rows[at]] = mean_square(L16.decode_rows(even))
+            case Kind.OPUS:
+                opus = (which & ~decoded[pull.rows]).nonzero()[0]
+                if opus.size:
+                    self._measure_opus(pull, opus)
+            case _:  # comfort noise, keys
+                self.power[pull.rows[which]] = 0
 
     def _measure_opus(self, pull: Pull, at: Rows) -> None:
         """Every second packet is decoded for its level: who begins to talk is noticed within 40 ms."""
@@ -153,10 +165,12 @@ class Levels:
 
     def _payloads(self, pull: Pull, which: NDArray[np.bool_], multiple: int) -> list[tuple[Rows, U8]]:
         """Payloads of equal size as matrices: [(indices into the pull, (n, size) bytes)]."""
-        at = np.flatnonzero(which)
+        at = which.nonzero()[0]
         if not at.size:
             return []
-        sizes = self._notes.size[pull.slots[at]] // multiple * multiple
+        sizes = self._notes.size[pull.slots[at]]
+        if multiple > 1:
+            sizes = sizes // multiple * multiple
         groups = [(at, int(sizes[0]))] if (sizes == sizes[0]).all() else []
         if not groups:
             groups = [(at[sizes == size], int(size)) for size in np.unique(sizes)]
