@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .flow import Flow, Transport
+from .flow import Flow
 from .message import Message, ParseError, Request, Response, Uri
 
 Headers = Sequence[tuple[str, str]]
@@ -167,10 +167,6 @@ def address_of(uri: str) -> tuple[str, int] | None:
         return None
     secure = parsed.scheme == "sips" or (parsed.parameter("transport") or "").lower() == "tls"
     return host, parsed.port or (SECURE_PORT if secure else DEFAULT_PORT)
-
-
-def secure(flow: Flow) -> bool:
-    return flow.transport in (Transport.TLS, Transport.WSS)
 
 
 def _target(message: Message) -> str:

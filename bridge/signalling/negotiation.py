@@ -80,10 +80,6 @@ class Negotiation:
         """§14.2: one offer after the other, with a random wait of 0 to 10 s."""
         return Refused(500, headers=[("Retry-After", str(self._stack.rng.randint(0, 10)))])
 
-    @property
-    def pending(self) -> bool:
-        return self._theirs is not None
-
     def accept(self, sdp: bytes, now: float) -> None:
         """200 to their re-INVITE or UPDATE: ``sdp`` answers, or offers if they had none."""
         incoming = self._take()

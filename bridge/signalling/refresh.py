@@ -16,10 +16,6 @@ class Refresh:
         self._timer = NO_TIMER
         self._min_se = max(MIN_SE, session.stack.settings.min_session_expires)
 
-    @property
-    def timer(self) -> SessionTimer:
-        return self._timer
-
     def start(self, timer: SessionTimer, now: float) -> None:
         """A 2xx to INVITE or UPDATE, ours or theirs, agreed on ``timer``: count anew."""
         self.close()

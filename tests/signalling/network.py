@@ -49,6 +49,33 @@ class Phone:
         return self.got[-1]
 
 
+class Honest(Phone):
+    """A phone that says 200 to whatever it is asked, and repeats its own requests until they are answered."""
+
+    def __init__(self, network: Network, address: tuple[str, int]) -> None:
+        super().__init__(network, address)
+        self.waiting: dict[str, tuple[bytes, tuple[str, int]]] = {}
+
+    def ask(self, request: Request, to: tuple[str, int]) -> None:
+        self.waiting[request.via.branch] = bytes(request), to
+        self.send(request, to)
+
+    def repeat(self) -> None:
+        """Call it twice a second."""
+        for data, to in self.waiting.values():
+            self.send(data, to)
+
+    def receive(self, data: bytes) -> None:
+        super().receive(data)
+        message = self.last()
+        if isinstance(message, Request):
+            contact = [("Contact", f"<sip:phone@{self.place[1][0]}:{self.place[1][1]}>")]
+            answer = Response.answering(message, 200, headers=contact, tag="honest")
+            self.send(answer, (message.via.host, message.via.port or 5060))
+        elif message.status >= 200:
+            self.waiting.pop(message.via.branch, None)
+
+
 class Network:
     """Streams are named by the listeners' addresses at both ends; ``chop`` cuts them into pieces at random and glues
     pieces together."""

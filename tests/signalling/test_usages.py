@@ -18,7 +18,7 @@ from bridge.signalling.event import (
     SubscriptionRefreshed,
 )
 from bridge.signalling.message import Response
-from tests.signalling.network import Network, Phone
+from tests.signalling.network import Honest, Network, Phone
 from tests.signalling.scenario import (
     ANSWER,
     OFFER,
@@ -234,6 +234,58 @@ def test_a_subscriber_gets_the_state_and_what_changes(calm: Network) -> None:
     assert last.headers["Subscription-State"] == "terminated;reason=noresource"
     respond(phone, last, 200)
     assert calm.the(bob, SubscriptionEnded)
+
+
+def test_states_arrive_in_their_order_in_any_weather(net: Network) -> None:
+    bob, phone = net.endpoint(B), Honest(net, A)
+
+    def wait(seconds: float) -> None:
+        for _ in range(int(seconds * 2)):
+            net.run(0.5)
+            phone.repeat()
+
+    def take(event: SubscribeReceived) -> None:
+        bob.accept_subscription(event.subscription, net.now)
+        bob.notify(event.subscription, b"<0/>", net.now)
+
+    net.when(bob, SubscribeReceived, take)
+    headers = (("Event", "conference"), ("Expires", "600"))
+    phone.ask(request("SUBSCRIBE", headers=headers), B)
+    wait(10)
+    number = net.the(bob, SubscribeReceived).subscription
+    for n in range(1, 6):
+        bob.notify(number, b"<%d/>" % n, net.now)
+        wait(3)
+    wait(30)
+    numbers = [notify.cseq.number for notify in phone.requests("NOTIFY")]
+    first = {notify.cseq.number: notify.body for notify in phone.requests("NOTIFY")}
+    assert [first[number] for number in sorted(first)] == [b"<%d/>" % n for n in range(6)]
+    assert list(dict.fromkeys(numbers)) == sorted(first)  # none overtook another
+    phone.ask(request("SUBSCRIBE", 2, to_tag=tag_of(phone), headers=(("Event", "conference"), ("Expires", "0"))), B)
+    wait(30)
+    assert phone.requests("NOTIFY")[-1].headers["Subscription-State"].startswith("terminated")
+    assert net.the(bob, SubscriptionEnded)
+
+
+@pytest.mark.parametrize(
+    ("method", "number", "headers", "code"),
+    [
+        ("OPTIONS", 2, (), 200),
+        ("INFO", 2, (), 403),
+        ("SUBSCRIBE", 0, (("Event", "conference"),), 500),
+        ("SUBSCRIBE", 2, (("Event", "conference"), ("Expires", "3")), 423),
+    ],
+)
+def test_what_else_is_said_in_a_subscription(
+    calm: Network, method: str, number: int, headers: tuple[tuple[str, str], ...], code: int
+) -> None:
+    bob, phone = watched(calm)
+    respond(phone, phone.requests("NOTIFY")[0], 200)
+    phone.send(request(method, number, to_tag=tag_of(phone), headers=headers), B)
+    calm.run(0.2)
+    assert phone.responses(method)[-1] == code
+    assert not calm.events(bob, SubscriptionEnded)
+    bob.end_subscription(calm.the(bob, SubscribeReceived).subscription, calm.now)
 
 
 def test_a_subscriber_that_lags_gets_the_full_state_instead(calm: Network) -> None:
