@@ -344,6 +344,8 @@ class Beat:
             self._jitter.clock[row] = CLOCK_RATE[table.main_kind[row]]
         if was != room:
             self._mix.forget_row(row)
+        if fresh or spec.send is not None:
+            self._players.tune(row, int(SAMPLE_RATE[table.send_kind[row] or Kind.PCMU]))
         self._set_keys(row, spec)
         self._force(row)
         self._reporter.add(row, spec.cname, now, xr=spec.xr)
@@ -395,14 +397,8 @@ class Beat:
 
     def _say(self, command: say.Say) -> None:
         table = self.table
-        if command.room:
-            where, rate = table.rooms[command.room], CLIP_RATE
-        else:
-            where = table.rows[command.stream]
-            rate = int(SAMPLE_RATE[table.send_kind[where] or Kind.PCMU])
         self._players.say(
-            where,
-            rate,
+            table.rooms[command.room] if command.room else table.rows[command.stream],
             (command.say, command.clips),
             room=bool(command.room),
             loop=command.loop,
@@ -419,8 +415,8 @@ class Beat:
                 EventSender(command.digits, event.clock_rate, int(CLOCK_RATE[kind]))
             )
             return
-        rate = int(SAMPLE_RATE[kind])
-        self._players.play(row, rate, tones(command.digits, rate))
+        rate = self._players.rates[row]
+        self._players.play(row, tones(command.digits, rate))
 
     # ------------------------------------------------------------------------------------- events
 

@@ -103,11 +103,18 @@ class Clips:
 
 @dataclass(slots=True)
 class Spoken:
-    """One :class:`~bridge.worker.protocol.Say`, loaded."""
+    """One :class:`~bridge.worker.protocol.Say`, loaded, and how far it has been read."""
 
     say: int
     clips: list[Pcm]
     loop: bool = False
+    clip: int = 0
+    position: int = 0
+
+    def convert(self, rate: int, to: int) -> None:
+        """Go on at another sampling rate."""
+        self.clips = [resample(clip, rate, to) for clip in self.clips]
+        self.position = self.position * to // rate
 
 
 @dataclass(slots=True)
@@ -115,34 +122,27 @@ class Player:
     """Clips one after another, read a beat at a time."""
 
     waiting: deque[Spoken] = field(default_factory=deque)
-    clip: int = 0
-    position: int = 0
 
     def read(self, out: Pcm) -> Iterable[int]:
         """Fill ``out`` (samples,), then silence; returns the ``say`` numbers that came to their end."""
         filled, ended = 0, []
         while filled < len(out) and self.waiting:
             now = self.waiting[0]
-            if self.clip >= len(now.clips):
+            if now.clip >= len(now.clips):
                 if now.loop and any(map(len, now.clips)):
-                    self.clip = 0
+                    now.clip = 0
                     continue
                 ended.append(now.say)
                 self.waiting.popleft()
-                self.clip = self.position = 0
                 continue
-            part = now.clips[self.clip][self.position : self.position + len(out) - filled]
+            part = now.clips[now.clip][now.position : now.position + len(out) - filled]
             out[filled : filled + len(part)] = part
             filled += len(part)
-            self.position += len(part)
-            if self.position >= len(now.clips[self.clip]):
-                self.clip, self.position = self.clip + 1, 0
+            now.position += len(part)
+            if now.position >= len(now.clips[now.clip]):
+                now.clip, now.position = now.clip + 1, 0
         out[filled:] = 0
         return ended
-
-    def cut(self) -> None:
-        self.waiting.clear()
-        self.clip = self.position = 0
 
 
 class Players:
@@ -153,34 +153,41 @@ class Players:
         self._said = said
         self.rows: dict[int, Player] = {}
         self.rates: dict[int, int] = {}
+        """row -> sampling rate at which it is played to"""
         self.rooms: dict[int, Player] = {}
         self._epoch: dict[tuple[bool, int], int] = {}
 
-    def say(
-        self, where: int, rate: int, spoken: tuple[int, tuple[str, ...]], *, room: bool, loop: bool, cut: bool
-    ) -> None:
-        """Play to a row (at its rate) or to a room index (at 16 kHz)."""
+    def tune(self, row: int, rate: int) -> None:
+        """What is played to ``row`` is wanted at ``rate``; what is being played goes on at it."""
+        before = self.rates.get(row, rate)
+        self.rates[row] = rate
+        if before != rate and row in self.rows:
+            for spoken in self.rows[row].waiting:
+                spoken.convert(before, rate)
+
+    def say(self, where: int, spoken: tuple[int, tuple[str, ...]], *, room: bool, loop: bool, cut: bool) -> None:
+        """Play to a row (at the rate that :meth:`tune` told) or to a room index (at 16 kHz)."""
         number, names = spoken
         key = (room, where)
         if cut:
             self.hush(where, room=room)
         epoch = self._epoch.setdefault(key, 0)
+        rate = CLIP_RATE if room else self.rates[where]
 
         def loaded(clips: list[Pcm], error: str) -> None:
             if error:
                 self._said(number, error)
             elif self._epoch.get(key) == epoch:
-                players = self.rooms if room else self.rows
-                players.setdefault(where, Player()).waiting.append(Spoken(number, clips, loop))
-                if not room:
-                    self.rates[where] = rate
+                ready = Spoken(number, clips, loop)
+                if not room and self.rates[where] != rate:  # its codec changed meanwhile
+                    ready.convert(rate, self.rates[where])
+                (self.rooms if room else self.rows).setdefault(where, Player()).waiting.append(ready)
 
         if not self._clips.ask(names, rate, loaded):
             self._said(number, "too much is waiting to be played; try again")
 
-    def play(self, row: int, rate: int, pcm: Pcm) -> None:
-        """Play samples to a row at once, over what is being said to it."""
-        self.rates[row] = rate
+    def play(self, row: int, pcm: Pcm) -> None:
+        """Play samples to a row at once; what is being said to it goes on behind them."""
         self.rows.setdefault(row, Player()).waiting.appendleft(Spoken(0, [pcm]))
 
     def hush(self, where: int, *, room: bool) -> None:
@@ -193,6 +200,8 @@ class Players:
     def forget(self, where: int, *, room: bool) -> None:
         """The row or room is gone."""
         self.hush(where, room=room)
+        if not room:
+            self.rates.pop(where, None)
 
     def read(self, samples: dict[int, int]) -> tuple[dict[int, Pcm], dict[int, Pcm]]:
         """One beat of everything: {row: pcm at its rate}, {room index: pcm at 16 kHz}.

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 
 import msgspec
 
@@ -23,6 +24,8 @@ CATCH_UP = 5
 """Beats that may be made up for at once after a stall; beyond that the time is lost for good, and counted."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """mallopt(3)"""
+FAILURES = 50
+"""Beats that may fail (each may lose packet slots) before the process gives way to another."""
 BACKLOG = 8 << 20
 """Bytes of events that wait for a control that does not read; then reports are left out."""
 
@@ -107,7 +110,7 @@ def run(link: Link) -> int:
 
 
 def _keep(beat: Beat, link: Link, early: list[bytes]) -> None:
-    due, beats = time.monotonic(), 0
+    due, beats, failures = time.monotonic(), 0, 0
     running = _obey(beat, link, early)
     while running and link.open:
         now = time.monotonic()
@@ -119,7 +122,14 @@ def _keep(beat: Beat, link: Link, early: list[bytes]) -> None:
             lost = int((now - due) / BEAT)
             beat.lose(lost)
             due += lost * BEAT
-        beat.run(now, time.time(), late=now - due)
+        try:
+            beat.run(now, time.time(), late=now - due)
+        except Exception:
+            # One beat is lost, not the calls; but where it goes on, a fresh process is told everything again.
+            failures += 1
+            link.send(Trouble(reason=f"a beat failed: {traceback.format_exc(limit=-3)}"))
+            if failures >= FAILURES:
+                raise
         due += BEAT
         beats += 1
         link.flush()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.media.dtmf import InbandDetector
 from bridge.worker import protocol as say
 from bridge.worker.protocol import Captured, Said
 from tests.worker.phones import Bridge, heard, press, sine, strength, talk
@@ -124,3 +125,49 @@ def test_a_key_ends_a_capture_and_silence_captures_nothing(bridge: Bridge) -> No
     press(bridge, a, 11)
     bridge.step()
     assert [(e.capture, e.seconds) for e in bridge.of(Captured)] == [(8, 0.0)]
+
+
+def test_a_prompt_goes_on_when_the_codec_changes(bridge: Bridge, tmp_path: Path) -> None:
+    a = bridge.phone("PCMU", room=0)
+    clip = wav(tmp_path / "a.wav", sine(500, 16000, 60).reshape(-1))
+    bridge.obey(say.Say(1, (clip,), stream=1))
+    until(bridge, lambda: heard(a)[-160:].any())
+    bridge.step(9)
+    for codec in ("OPUS", "L16", "L16/48"):
+        a.codec, a._decoder = codec, None
+        bridge.obey(a.spec(0))
+        a.packets.clear()
+        bridge.step(10)
+        assert strength(heard(a)[-a.rate // 10 :], 500, a.rate) > 6000, codec
+    bridge.step(30)
+    assert bridge.of(Said) == [Said(1)]
+    assert not heard(a)[-960:].any()
+
+
+def test_a_prompt_that_is_loaded_while_the_codec_changes_is_played_at_the_right_rate(
+    bridge: Bridge, tmp_path: Path
+) -> None:
+    a = bridge.phone("PCMU", room=0)
+    clip = wav(tmp_path / "a.wav", sine(500, 16000, 20).reshape(-1))
+    bridge.obey(say.Say(1, (clip,), stream=1))
+    a.codec = "L16/48"
+    bridge.obey(a.spec(0))
+    until(bridge, lambda: bridge.of(Said))
+    pcm = heard(a)
+    assert 18 * 960 < np.count_nonzero(np.abs(pcm) > 0) <= 20 * 960
+    assert strength(pcm[np.flatnonzero(pcm)[0] :][: 15 * 960], 500, 48000) > 6000
+
+
+def test_tones_that_are_sent_during_a_prompt_are_whole_and_so_is_the_prompt(bridge: Bridge, tmp_path: Path) -> None:
+    a = bridge.phone("PCMU", room=0)
+    prompt = sine(440, 16000, 30).reshape(-1)
+    bridge.obey(say.Say(1, ("silence:20", wav(tmp_path / "a.wav", prompt)), stream=1))
+    until(bridge, lambda: heard(a)[-160:].any())
+    bridge.step(5)
+    bridge.obey(say.SendKeys(1, "5"))
+    until(bridge, lambda: bridge.of(Said))
+    detector = InbandDetector(1)
+    pcm = heard(a)
+    assert [d for b in pcm.reshape(-1, 1, 160) for _, d in detector.receive(np.array([0]), b)] == ["5"]
+    loud = np.abs(pcm.reshape(-1, 160)).max(axis=1) > 1000
+    assert 34 <= loud.sum() <= 37  # 30 beats of prompt, 5 of the key

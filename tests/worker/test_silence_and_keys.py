@@ -154,3 +154,13 @@ def test_a_key_that_no_telephone_has_is_trouble(bridge: Bridge) -> None:
     bridge.phone("PCMU", room=0)
     bridge.obey(say.SendKeys(1, "4x"), say.SendKeys(9, "1"))
     assert len(bridge.of(Trouble)) == 2
+
+
+def test_a_key_is_no_jitter(bridge: Bridge) -> None:
+    a = bridge.phone("PCMU")
+    talk(bridge, {0: sine(500, 8000, 10)})
+    press(bridge, a, 5, beats=40)
+    jitter = bridge.beat._jitter
+    row = bridge.beat.table.rows[1]
+    assert jitter.jitter[row] < 0.001
+    assert (jitter._transit_high - jitter._transit_low)[:, row].max() < 0.001
