@@ -95,7 +95,7 @@ class Calls:
         host = self._media_host or self._settings.contact(flow)[0]
         session_id = self._rng.getrandbits(62)
         negotiator = Negotiator(self._capabilities, self._random_bytes, session_id)
-        leg = Leg(call, stream, worker, port, host, negotiator, self._cname)
+        leg = Leg(call, stream, worker, port, host, negotiator, self._cname, flow.remote[0])
         self.by_stream[stream] = leg
         return leg
 
@@ -124,7 +124,7 @@ class Calls:
             log.error("room can't be joined", call=leg.call, error=str(error))
             self.hangup(leg, now, "overloaded")
             return
-        leg.moving = Leg(leg.call, stream, worker, port, leg.host, leg.negotiator, leg.cname)
+        leg.moving = Leg(leg.call, stream, worker, port, leg.host, leg.negotiator, leg.cname, leg.peer)
         self.by_stream[stream] = leg
         self._endpoint.offer(leg.call, leg.negotiator.offer(leg.moving.local), now)
 

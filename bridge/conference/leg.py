@@ -34,6 +34,8 @@ class Leg:
     """Our media address as this peer reaches it."""
     negotiator: Negotiator
     cname: str
+    peer: str
+    """The address that its signalling comes from."""
     hearing: Hearing = field(default_factory=Hearing)
     told: SetStream | None = None
     """The last description that the worker got."""
@@ -85,6 +87,7 @@ class Leg:
             levels=agreed.levels,
             inband_dtmf=agreed.inband_dtmf,
             xr=agreed.xr,
+            at_home=agreed.remote is not None and agreed.remote[0] == self.peer,
             cname=self.cname,
         )
 

@@ -255,6 +255,7 @@ class Intake:
         hope = (pending >= 0) & (table.kinds[pending, memory[slots, 1] & 0x7F] > 0)
         ssrcs = self._pool.words[slots, 2]
         ssrcs = ssrcs.byteswap() if np.little_endian else ssrcs
+        hope |= table.by_claim.find(AddressTable.keys(batch.sockets[strange], batch.sources[strange])) >= 0
         hope |= np.isin(ssrcs, table.remote_ssrc[table.live & table.heard])
         strange = strange[hope]
         if strange.size <= 2:
@@ -275,7 +276,20 @@ class Intake:
         payload_type = int(packet[1]) & 0x7F
         sequence = int(packet[2]) << 8 | int(packet[3])
         ssrc = int.from_bytes(packet[8:12].tobytes(), "big")
+        row = int(table.by_claim.find(AddressTable.keys(batch.sockets[n : n + 1], batch.sources[n : n + 1]))[0])
+        if row >= 0 and table.kinds[row, payload_type] and not table.secure_in[row]:
+            if not self._on_probation(socket, batch.sources[n], ssrc, sequence):
+                return -1
+            table.last_home[row] = -np.inf  # whoever was taken for it from elsewhere was not: the SDP's address counts
+            return row
         row = int(table.pending[socket])
+        if (
+            row >= 0
+            and table.at_home[row]
+            and not table.secure_in[row]
+            and _other_host(table.names[row], batch.sources[n])
+        ):
+            row = -1
         if row >= 0 and table.kinds[row, payload_type]:
             if table.secure_in[row]:
                 return row if self._is_authentic(batch, n, row) else -1
@@ -334,3 +348,7 @@ class Intake:
             & (table.remote_ssrc == np.uint32(ssrc))
         )
         return int(found[0]) if found.size == 1 else -1
+
+
+def _other_host(one: U32, other: U32) -> bool:
+    return bool((one[2:6] != other[2:6]).any())

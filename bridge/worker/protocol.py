@@ -133,6 +133,8 @@ class SetStream(msgspec.Struct, frozen=True, tag=True):
     """Look for tones in its G.711 audio (it offered no telephone-event)."""
     xr: bool = False
     """Send RTCP XR (RFC 3611) VoIP metrics: the peer asked with rtcp-xr."""
+    at_home: bool = False
+    """No NAT is between (its signalling comes from ``remote``'s host): its first packet comes from that host."""
     cname: str = ""
 
 

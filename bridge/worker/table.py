@@ -43,6 +43,8 @@ class StreamTable:
         self.room_count = 1
         self.by_source = AddressTable(capacity, rng)
         self.by_report_source = AddressTable(capacity, rng)
+        self.by_claim = AddressTable(capacity, rng)
+        """Addresses that an SDP names whose stream was found elsewhere: behind NAT, or a stranger was quicker."""
         self.pending: NDArray[np.intp] = np.full(sockets, -1, np.intp)
         """(sockets,) the one stream on that port whose address is not yet known to be true; -1: none."""
         self.generation = 0
@@ -89,6 +91,9 @@ class StreamTable:
         self.secure_out = column(np.bool_)
         self.simulated = column(np.bool_)
         self.inband = column(np.bool_)
+        self.at_home = column(np.bool_)
+        self.claims = column(np.uint32, SOCKADDR_WORDS)
+        """The row's key in :attr:`by_claim`, zeros if it has none."""
         self.event_type = column(np.uint8)
         self.cn_type = column(np.int16)
         self.sent = column(np.int64)
@@ -173,6 +178,7 @@ class StreamTable:
         self.muted[row], self.deaf[row] = spec.muted, spec.deaf
         self.gain_in[row], self.gain_out[row] = spec.gain_in, spec.gain_out
         self.level_id[row], self.inband[row] = spec.levels, spec.inband_dtmf
+        self.at_home[row] = spec.at_home
         self.secure_in[row] = spec.srtp_receive is not None
         self.mux[row] = spec.rtcp_mux
         moved = before is None or (before.port, before.remote) != (spec.port, spec.remote)
@@ -210,6 +216,7 @@ class StreamTable:
         """Expect the stream at another address or on another port."""
         if not fresh:
             self.by_source.drop(self._key(row, self.names[row]), row)
+            self._unclaim(row)
             if self.pending[self.socket[row]] == row:
                 self.pending[self.socket[row]] = -1
         self.socket[row] = socket
@@ -225,18 +232,28 @@ class StreamTable:
         if where.find(key[None])[0] < 0:
             where.put(key, row)
 
+    def _unclaim(self, row: int) -> None:
+        if self.claims[row].any():
+            self.by_claim.drop(self._key(row, self.claims[row]), row)
+            self.claims[row] = 0
+
     def latch_at(self, row: int, source: NDArray[np.uint32]) -> bool:
         """The stream's true source is ``source``; returns whether that is news."""
         socket = self.socket[row]
         if self.pending[socket] == row:
             self.pending[socket] = -1
         known = self.latch[row] == LATCHED
+        expected = self.latch[row] == EXPECTED
         same = bool((self.names[row, :6] == source[:6]).all())
         self.latch[row] = LATCHED
         if same:
             self._claim(self.by_source, row, source)  # which had been another's until now
             return not known
         self.by_source.drop(self._key(row, self.names[row]), row)
+        self._unclaim(row)
+        if expected:
+            self.claims[row] = self.names[row]
+            self._claim(self.by_claim, row, self.names[row])
         self.names[row] = source
         self.by_source.put(self._key(row, source), row)
         if self.mux[row]:
@@ -255,6 +272,7 @@ class StreamTable:
         self.specs.pop(stream, None)
         self.by_source.drop(self._key(row, self.names[row]), row)
         self.by_report_source.drop(self._key(row, self.report_names[row]), row)
+        self._unclaim(row)
         if self.pending[self.socket[row]] == row:
             self.pending[self.socket[row]] = -1
         self.live[row] = False

@@ -25,11 +25,13 @@ METHODS = ("OPTIONS", "REGISTER", "SUBSCRIBE", "REFER", "MESSAGE", "BYE", "CANCE
            "UPDATE", "PUBLISH", "FROBNICATE")  # fmt: skip
 SDP = (
     "v=0\r\no=- {r} 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0 8 96 101\r\n"
-    "a=rtpmap:0 PCMU/8000\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\na=rtpmap:101 telephone-event/8000\r\n"
+    "a=rtpmap:0 PCMU/8000\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\n"
+    "a=rtpmap:101 telephone-event/8000\r\n"
     "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\na=ptime:20\r\na=sendrecv\r\n"
 )
-NASTY = (b"\x00", b"\xff\xfe", b"\r\n", b"\r\n\r\n", b";", b",", b'"', b"<", b">", b"%00", b"%", b"\\", b"@", b":", b" " * 40,
-         b"99999999999999999999", b"-1", b"4294967296", b"\xc3\x28", b"A" * 300, b"IN IP6 ::1", b"=", b"\t")  # fmt: skip
+NASTY = (b"\x00", b"\xff\xfe", b"\r\n", b"\r\n\r\n", b";", b",", b'"', b"<", b">", b"%00", b"%", b"\\", b"@", b":",
+         b" " * 40, b"99999999999999999999", b"-1", b"4294967296", b"\xc3\x28", b"A" * 300, b"IN IP6 ::1", b"=",
+         b"\t")  # fmt: skip
 
 
 class Junk:
@@ -52,7 +54,8 @@ class Junk:
         kind = f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n" if body else "Content-Length: 0\r\n"
         return (
             f"{method} sip:{user}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{r:x};rport\r\n"
-            f'Max-Forwards: 70\r\nFrom: "J" <sip:j@{host}>;tag={r:x}\r\nTo: <sip:{user}@127.0.0.1>\r\nCall-ID: {r:x}\r\n'
+            f'Max-Forwards: 70\r\nFrom: "J" <sip:j@{host}>;tag={r:x}\r\nTo: <sip:{user}@127.0.0.1>\r\n'
+            f"Call-ID: {r:x}\r\n"
             f"CSeq: 1 {method}\r\nContact: <sip:j@{host}:{port}>\r\n{extra}{kind}\r\n{body}"
         ).encode()
 
@@ -108,8 +111,9 @@ class Junk:
 
     def rtp(self, host: str, port: int) -> bytes:
         rng = self.rng
-        head = struct.pack("!BBHII", rng.choice((0x80, 0x90, 0xA0, 0xBF)), rng.choice((0, 8, 9, 13, 96, 101, 128)),
-                           rng.getrandbits(16), rng.getrandbits(32), rng.choice((rng.getrandbits(32), 0, 1)))  # fmt: skip
+        first, second = rng.choice((0x80, 0x90, 0xA0, 0xBF)), rng.choice((0, 8, 9, 13, 96, 101, 128))
+        ssrc = rng.choice((rng.getrandbits(32), 0, 1))
+        head = struct.pack("!BBHII", first, second, rng.getrandbits(16), rng.getrandbits(32), ssrc)
         return head + rng.randbytes(rng.choice((0, 1, 4, 160, 160, 160, 1200)))
 
     def rtcp(self, host: str, port: int) -> bytes:

@@ -13,10 +13,14 @@ import random
 import secrets
 import socket
 import struct
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -36,6 +40,7 @@ from tests.interop.spectrum import Sound
 
 T = TypeVar("T")
 
+ROOT = Path(__file__).resolve().parents[2]
 PACKET = 0.020
 """Seconds of sound in a packet."""
 SAMPLES = 160
@@ -123,6 +128,7 @@ class Heard:
         """
         samples, size = self.sound.samples, round(block * RATE)
         count = len(samples) // size
+        assert count, "nothing was heard"
         blocks = samples[: count * size].reshape(count, size).T
         angles = 2 * np.pi * np.arange(size)[:, None] / RATE * np.asarray(tones, np.float64)
         basis = np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
@@ -153,8 +159,10 @@ class Exchange:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.phones: list[Phone] = []
         self._lines: list[Line] = []
-        self.late = 0.0
-        """The longest that our own beat was late, in seconds: what we measure is no better than this."""
+        self._late: list[tuple[float, float]] = []
+        """When our own beat was late, and by how many seconds."""
+        self._notes = Path(tempfile.mkstemp(prefix="canary")[1])
+        self._canary = subprocess.Popen([sys.executable, "-m", "tests.live.canary", str(self._notes)], cwd=ROOT)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -170,6 +178,15 @@ class Exchange:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
+        self._canary.kill()
+        self._canary.wait()
+        self._notes.unlink()
+
+    def held_up(self, since: float) -> float:
+        """The longest, in seconds, that the machine kept a media worker from running, or us from sending: what a test
+        measures is no better than this."""
+        noted = [tuple(map(float, line.split())) for line in self._notes.read_text().splitlines()]
+        return max((late for when, late in noted + self._late if when > since - 0.1), default=0.0)
 
     def _close_phones(self) -> None:
         for phone in self.phones:
@@ -189,7 +206,8 @@ class Exchange:
 
     def _beat(self, due: float) -> None:
         now = time.monotonic()
-        self.late = max(self.late, now - due)
+        if now - due > 0.010:
+            self._late.append((time.time(), now - due))
         for phone in self.phones:
             phone.beat()
         # Those that we are late for are sent at once, as a phone does whose thread was held up.

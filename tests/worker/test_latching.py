@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bridge.worker.protocol import Address, DropStream, Latched
-from tests.worker.phones import CODECS, Bridge, Phone, heard, noise, sine, strength, talk
+from tests.worker.phones import CODECS, Bridge, Phone, heard, noise, sine, strength, talk, udp
 
 ELSEWHERE = Address("192.0.2.7", 4000)
 """What the SDP of a caller behind NAT says."""
@@ -79,6 +79,39 @@ def test_a_caller_whose_sdp_names_no_address_is_adopted(bridge: Bridge) -> None:
     bridge.phone("L16")
     talk(bridge, {0: noise(10, 16000), 1: noise(10, 16000)})
     assert len(a.packets) >= 8
+
+
+def test_the_address_in_the_sdp_gets_its_call_back_from_who_was_quicker(bridge: Bridge) -> None:
+    a, b = bridge.phone("L16"), bridge.phone("L16")
+    stranger = intruder(bridge, a)
+    said, lies = noise(40, 16000), noise(40, 16000)
+    for n in range(40):
+        if n >= 10:
+            a.send(said[n])
+        stranger.send(lies[n])
+        bridge.step()
+    assert np.array_equal(heard(b)[-320 * 20 :].reshape(20, -1), said[20:])
+    assert [e.remote for e in bridge.of(Latched) if e.stream == a.stream] == [stranger.address, a.address]
+    count = len(stranger.packets)
+    talk(bridge, {0: noise(20, 16000)})
+    assert len(stranger.packets) == count
+    assert counters(bridge).moved == 0
+
+
+def test_who_is_behind_no_nat_is_adopted_from_no_other_host(bridge: Bridge) -> None:
+    a = bridge.phone("L16", join={"at_home": True})
+    far, near = intruder(bridge, a), intruder(bridge, a)
+    far.sock.close()
+    far.sock = udp("127.0.0.2")
+    far._socks.add(far.sock)
+    for block in noise(10, 16000):
+        far.send(block)
+        bridge.step()
+    assert not bridge.of(Latched)
+    for block in noise(3, 16000):  # another port of its host may be its own
+        near.send(block)
+        bridge.step()
+    assert [e.remote for e in bridge.of(Latched)] == [near.address]
 
 
 def test_packets_out_of_sequence_or_of_no_agreed_codec_adopt_nobody(bridge: Bridge) -> None:
