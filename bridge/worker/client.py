@@ -59,6 +59,8 @@ STALLED = 4.0
 """Seconds without a report (due every second) after which a worker is taken for hung and replaced."""
 RESTARTS = 5
 """Restarts within a minute before we stop and say so: something is wrong that a restart does not cure."""
+AT_ONCE = 64 << 10
+"""Bytes of commands that are not held back until the loop's turn ends: a crowd's are worth a wakening."""
 BACKLOG = 16 << 20
 """Bytes of commands a worker may leave unread before it is taken for hung."""
 
@@ -129,6 +131,10 @@ class Worker:
         self._spare = spare
         self._process: _Process | None = None
         self._out = bytearray()
+        self._gathering = False
+        """What is written leaves at the end of this turn of the loop."""
+        self._blocked = False
+        """Its socket was full: it says when there is room."""
         self._ready: asyncio.Future[Ready] | None = None
         self._stopping = False
         self._restarts: list[float] = []
@@ -221,6 +227,7 @@ class Worker:
         if self._process is None:
             return
         self._write(Stop())
+        self._flush()
         process = self._process
         for _ in range(100):
             if process.popen.poll() is not None:
@@ -236,6 +243,7 @@ class Worker:
         self._process = self._spare.take()
         self._frames = Frames()
         self._out.clear()
+        self._blocked = False
         self._heard = time.monotonic()
         asyncio.get_running_loop().add_reader(self._process.sock, self._read)
         self._write(self._begin)
@@ -252,14 +260,25 @@ class Worker:
         self._process = None
 
     def _write(self, command: Command) -> None:
+        """Commands of one turn of the loop leave together: every send wakes the worker, whose priority is higher than
+        ours, and a call takes several."""
         if self._process is None:
             return
-        idle = not self._out
         self._out += pack(command)
         if len(self._out) > BACKLOG:
             log.error("worker reads no commands; replacing it", worker=self.number)
             self._process.popen.send_signal(signal.SIGKILL)
-        elif idle:
+        elif self._blocked:
+            pass
+        elif len(self._out) > AT_ONCE:
+            self._flush()
+        elif not self._gathering:
+            self._gathering = True
+            asyncio.get_running_loop().call_soon(self._flush_gathered)
+
+    def _flush_gathered(self) -> None:
+        self._gathering = False
+        if not self._blocked:
             self._flush()
 
     def _flush(self) -> None:
@@ -271,11 +290,14 @@ class Worker:
                 sent = self._process.sock.send(self._out[: 1 << 18])
                 del self._out[:sent]
         except BlockingIOError:
+            self._blocked = True
             loop.add_writer(self._process.sock, self._flush)
             return
         except OSError:
             pass  # it died; reading tells
-        loop.remove_writer(self._process.sock)
+        if self._blocked:
+            self._blocked = False
+            loop.remove_writer(self._process.sock)
 
     def _read(self) -> None:
         assert self._process is not None

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bridge.worker import protocol as say
-from bridge.worker.client import RESTARTS, SKIP, Spare, Worker
-from bridge.worker.protocol import Begin, Captured, DropStream, Event, Key, Report, Said, SetRoom
+from bridge.worker.client import AT_ONCE, RESTARTS, SKIP, Spare, Worker
+from bridge.worker.protocol import Begin, Captured, DropStream, Event, Key, Report, Said, SetRoom, pack
 from tests.worker.phones import EVENT, FIRST_PORT, Phone, sine, strength
 
 
@@ -224,5 +226,56 @@ def test_what_is_heard_is_in_time() -> None:
             steps = {b.timestamp - a.timestamp for a, b in pairwise(c.phones[0].packets)}
             assert np.all(np.array(sorted(steps)) % 160 == 0)
             assert 45 <= len(c.phones[0].packets) <= 80
+
+    asyncio.run(run())
+
+
+class Watched(socket.socket):
+    """Control's end of the socket pair, which notes what is sent."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock.family, sock.type, fileno=sock.detach())
+        self.sent: list[int] = []
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        size = super().send(data, flags)
+        self.sent.append(size)
+        return size
+
+
+def watched(worker: Worker) -> Watched:
+    assert worker._process is not None
+    loop = asyncio.get_running_loop()
+    loop.remove_reader(worker._process.sock)
+    worker._process.sock = Watched(worker._process.sock)
+    loop.add_reader(worker._process.sock, worker._read)
+    return worker._process.sock
+
+
+def test_commands_of_one_turn_of_the_loop_leave_together_and_in_order() -> None:
+    async def run() -> None:
+        async with calls() as c:
+            sock = watched(c.worker)
+            commands = [SetRoom(1), say.DropRoom(1), SetRoom(2), say.DropRoom(2)]
+            for command in commands:
+                c.worker.send(command)
+            assert sock.sent == []
+            assert b"".join(map(pack, commands)) == c.worker._out
+            await asyncio.sleep(0)
+            assert sock.sent == [sum(len(pack(command)) for command in commands)]
+            await asyncio.sleep(0)
+            assert len(sock.sent) == 1
+
+    asyncio.run(run())
+
+
+def test_a_crowds_commands_do_not_wait_for_the_turns_end() -> None:
+    async def run() -> None:
+        async with calls() as c:
+            sock = watched(c.worker)
+            while not sock.sent:
+                c.worker.send(say.Hush(stream=1))
+            assert AT_ONCE < sock.sent[0] < AT_ONCE + 100
+            assert not c.worker._out
 
     asyncio.run(run())
