@@ -301,6 +301,7 @@ class Focus:
                 self._desk.captured(capture, seconds, now)
             case media.Report():
                 self._calls.reported(event.streams)
+                self._parties.reported(event.streams)
             case media.Trouble(reason, _, _):
                 self._outbox.append(MediaTrouble(worker, reason))
             case _:
@@ -516,8 +517,14 @@ class Focus:
             status = {}
             for person in snapshot.participants:
                 who = self._parties.get(person.number)
-                leg = who.leg if who is not None else None
-                if leg is not None:
-                    status[person.number] = MediaStatus.of(leg, self._calls.reports.get(leg.stream))
+                if who is not None and (media := self._media(who)) is not None:
+                    status[person.number] = media
             found.append(RoomStatus(snapshot, status, tuple(dialling.get(name, ()))))
         return found
+
+    def _media(self, party: Party) -> MediaStatus | None:
+        if party.leg is not None:
+            return MediaStatus.of(party.leg, self._calls.reports.get(party.leg.stream))
+        if party.talker is not None:
+            return MediaStatus.simulated(party.talker)
+        return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from bridge.worker.protocol import StreamReport
 
 from .leg import Leg
 from .party import Party
@@ -37,6 +39,15 @@ class Parties:
 
     def simulated(self, stream: int) -> Party | None:
         return self._simulated.get(stream)
+
+    def reported(self, figures: Sequence[StreamReport]) -> None:
+        """What a worker says of its streams; those of simulated talkers are kept here."""
+        if not self._simulated:
+            return
+        for report in figures:
+            party = self._simulated.get(report.stream)
+            if party is not None and party.talker is not None:
+                party.talker.report = report
 
     def connect(self, party: Party, leg: Leg) -> None:
         """Its call is this one now, whatever it was before."""

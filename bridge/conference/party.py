@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bridge.worker.protocol import StreamReport
+
 from .admission import Admission
 from .key import DigitFilter
 from .leg import Hearing, Leg
@@ -57,6 +59,8 @@ class Talker:
     clips: tuple[str, ...]
     turn: int
     turns: int
+    report: StreamReport | None = None
+    """Its worker's last figures."""
 
 
 def readable(text: str, otherwise: str = "") -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bridge.worker.protocol import StreamReport
 
 from .leg import Leg
+from .party import Talker
 from .snapshot import RoomSnapshot
 
 
@@ -16,6 +17,7 @@ class MediaStatus:
     """One participant's stream."""
 
     codec: str
+    """Empty: none, it is simulated."""
     secure: bool
     """SRTP."""
     on_hold: bool
@@ -28,6 +30,11 @@ class MediaStatus:
         agreed = leg.agreed
         secure = agreed is not None and agreed.srtp_send is not None
         return cls(leg.codec, secure, agreed is not None and agreed.on_hold, leg.worker, report)
+
+    @classmethod
+    def simulated(cls, talker: Talker) -> MediaStatus:
+        """Of a talker without a call: its level is all there is to tell."""
+        return cls("", False, False, talker.worker, talker.report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,5 +49,5 @@ class Dialling:
 class RoomStatus:
     snapshot: RoomSnapshot
     media: Mapping[int, MediaStatus]
-    """By participant; those without a call (the demo's talkers) have none."""
+    """By participant."""
     dialling: tuple[Dialling, ...]

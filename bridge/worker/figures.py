@@ -40,7 +40,7 @@ class Figures:
     def gather(self, part: int) -> None:
         """Every :data:`PARTS`-th row, from row ``part`` on."""
         table, jitter, reporter = self._table, self._jitter, self._reporter
-        rows = (table.live[part::PARTS] & ~table.simulated[part::PARTS]).nonzero()[0] * PARTS + part
+        rows = table.live[part::PARTS].nonzero()[0] * PARTS + part
         if not rows.size:
             return
         expected, received = jitter.expected(rows), jitter.received[rows]

@@ -303,6 +303,19 @@ def test_simulated_talkers_are_in_the_room_take_turns_and_can_be_muted() -> None
     assert [command for command in house.notes.told if isinstance(command, media.SetTalker)][-1].muted
 
 
+def test_a_simulated_talkers_level_is_shown_without_a_codec() -> None:
+    house = House()
+    house.focus.simulate("demo", [("Anne", ("a.g722",)), ("Luc", ("l.g722",))], house.now)
+    luc = next(c for c in house.notes.told if isinstance(c, media.SetTalker) and c.clips == ("l.g722",))
+    figures = media.StreamReport(luc.stream, 0, 0, 0, 0.0, 0.0, -21.5, 0, 0.0, 0.0, 0, 0, media.SendState(1, 1, 1), 0)
+    house.heard(media.Report((figures,), 1.0, 2.0, 3.0, 0, 1.0, 0, 0))
+    [status] = house.focus.rooms()
+    anne, luc_now = (status.media[person.number] for person in status.snapshot.participants)
+    assert anne.report is None
+    assert luc_now.codec == ""
+    assert luc_now.report is figures
+
+
 def test_a_watcher_gets_the_whole_room_then_what_changes() -> None:
     house = House()
     watcher, phone = Terminal(house, "192.0.2.31"), Terminal(house, "192.0.2.11")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from bridge.media import rtcp
-from bridge.worker.protocol import DropStream, Report
+from bridge.worker.protocol import DropStream, Report, SetRoom, SetTalker
 from tests.worker.phones import Bridge, Phone, drain, sine
 
 
@@ -136,3 +138,16 @@ def test_only_packets_that_were_lost_count_as_lost(bridge: Bridge) -> None:
         bridge.step(4)
     figures = bridge.of(Report)[-1].streams[0]
     assert figures.lost == 0
+
+
+def test_simulated_talkers_are_reported_with_the_level_of_what_they_say(bridge: Bridge) -> None:
+    bridge.obey(SetRoom(1))
+    bridge.obey(SetTalker(stream=7, room=1, clips=("tone:beep",), turn=0, turns=1))
+    levels = []
+    for _ in range(400):
+        bridge.step()
+        time.sleep(0.0005)  # the clip is read by a thread
+        if bridge.of(Report):
+            levels += [figures.level_dbov for figures in bridge.of(Report)[-1].streams if figures.stream == 7]
+    assert max(levels) > -40
+    assert bridge.of(Report)[-1].streams[0].received == 0
