@@ -22,11 +22,19 @@ RETRY_BASE = 30.0
 RETRY_LIMIT = 1800.0
 """RFC 5626 §4.5: max-time."""
 
+LEAVING = 2.0
+"""Seconds for a provider to let us go: the REGISTER and its repeats after 0.5 and 1.5 s, so that two lost
+packets do no harm (RFC 3261 §17.1.2.2, Timer E)."""
+LOOK = 0.02
+"""Seconds between looks whether they did."""
+
 
 class Providers:
     def __init__(self, wanted: Sequence[Provider], control: Control, endpoint: Endpoint, lookup: Lookup) -> None:
         self._wanted, self._control, self._endpoint, self._lookup = wanted, control, endpoint, lookup
         self._numbers: list[int] = []
+        self._left: float | None = None
+        """When our Contacts were taken back."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -39,12 +47,23 @@ class Providers:
             task.cancel()
         for number in self._numbers:
             self._endpoint.unregister(number, time.monotonic())
+        self._left = time.monotonic()
         self._control.settle()
 
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._left is not None:
+            await self._answered(self._left + LEAVING)
+
+    async def _answered(self, until: float) -> None:
+        """Until every provider has let us go, or time is up."""
+        while self._endpoint.registrations:
+            if time.monotonic() >= until:
+                log.warning("a provider did not answer; our registration there lapses by itself")
+                return
+            await asyncio.sleep(LOOK)
 
     async def _register(self, provider: Provider) -> None:
         """Until its name is found and the REGISTER sent; from then on the endpoint keeps it up."""

@@ -278,6 +278,11 @@ class Endpoint:
         self._registrations.unregister(registration, now)
         self._work(now)
 
+    @property
+    def registrations(self) -> int:
+        """Ours with others, those that are being taken back too."""
+        return len(self._registrations)
+
     # The whole
 
     def options(self, uri: str, flow: Flow, from_uri: str, now: float) -> None:

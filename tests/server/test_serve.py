@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -205,6 +207,66 @@ def test_it_registers_with_a_provider_and_leaves_at_the_end(tmp_path: Path) -> N
             assert provider.get("/api/v1/registrations")["registrations"][0]["aor"].startswith("sip:salle-101@")
             assert running.end() == 0
         wait(lambda: provider.get("/api/v1/registrations")["registrations"] == [])
+
+
+class LossyProvider:
+    """Answers each REGISTER with 200, but loses the first ``lost`` of those that take the Contact back."""
+
+    def __init__(self, lost: int) -> None:
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.sock.settimeout(0.1)
+        self.lost, self.goodbyes, self.running = lost, 0, True
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while self.running:
+            with contextlib.suppress(TimeoutError):
+                data, peer = self.sock.recvfrom(65536)
+                lines = data.decode().split("\r\n")
+                if not lines[0].startswith("REGISTER"):
+                    continue
+                expires = next(line for line in lines if line.startswith("Expires"))
+                self.goodbyes += expires == "Expires: 0"
+                if expires == "Expires: 0" and self.goodbyes <= self.lost:
+                    continue
+                kept = [line for line in lines if line.startswith(("Via", "From", "To", "Call-ID", "CSeq", "Expires"))]
+                answer = ["SIP/2.0 200 OK", *kept, "Content-Length: 0", "", ""]
+                self.sock.sendto("\r\n".join(answer).encode(), peer)
+
+    def close(self) -> None:
+        self.running = False
+        self._thread.join()
+        self.sock.close()
+
+
+@pytest.mark.parametrize(("lost", "sent"), [(0, 1), (2, 3)])
+def test_two_lost_packets_do_not_leave_our_contact_with_a_provider(tmp_path: Path, lost: int, sent: int) -> None:
+    with contextlib.closing(LossyProvider(lost)) as provider:
+        host, port = provider.sock.getsockname()
+        (tmp_path / "visiopont.toml").write_text(
+            f'[[sip.providers]]\nregistrar = "sip:{host}:{port}"\nuser = "salle-101"\n'
+        )
+        with bridge(tmp_path) as running:
+            wait(lambda: any(each["registered"] for each in running.get("/api/v1/registrations")["registrations"]))
+            assert running.end() == 0
+            assert "a provider did not answer" not in running.log.read_text()
+        assert provider.goodbyes == sent
+
+
+def test_a_provider_that_is_gone_holds_the_end_up_for_two_seconds_at_most(tmp_path: Path) -> None:
+    with contextlib.closing(LossyProvider(99)) as provider:
+        host, port = provider.sock.getsockname()
+        (tmp_path / "visiopont.toml").write_text(
+            f'[[sip.providers]]\nregistrar = "sip:{host}:{port}"\nuser = "salle-101"\n'
+        )
+        with bridge(tmp_path) as running:
+            wait(lambda: any(each["registered"] for each in running.get("/api/v1/registrations")["registrations"]))
+            begun = time.monotonic()
+            assert running.end() == 0
+            assert time.monotonic() - begun < 6
+            assert "a provider did not answer" in running.log.read_text()
 
 
 def wait(true: Callable[[], bool], seconds: float = 5.0) -> None:
