@@ -1,8 +1,8 @@
 """Scaling of I420 planes by the libswscale in PyAV's wheel, called by ctypes with the addresses of numpy views.
 
-PyAV's own ``VideoReformatter`` takes frames, makes a new one each time, and can't crop. This takes any part of a picture
-and costs the same: 640x360 to 420x236 about 0.13 ms. The library writes whole vectors and so beyond a row's end; it writes
-into a block of ours with room to spare, from where the rows go to their place (under 0.01 ms).
+PyAV's own ``VideoReformatter`` takes frames, makes a new one each time, and can't crop. This takes any part of a
+picture and costs the same: 640x360 to 420x236 about 0.13 ms. The library writes whole vectors and so beyond a row's
+end; it writes into a block of ours with room to spare, from where the rows go to their place (under 0.01 ms).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _YUV420P, _YUVJ420P = 0, 12
 """enum AVPixelFormat: limited and full range."""
 _BILINEAR, _AREA = 2, 32
 CONTEXTS = 96
-"""Scalings kept, each of some 100 kB: the tiles of a few layouts. A sender chooses his picture's size, so it's bounded."""
+"""Scalings kept, each of some 100 kB: the tiles of a few layouts. Bounded: a sender chooses his picture's size."""
 LEAST = 16
 """Samples each way below which libswscale is not called: it reads rows in vectors, too."""
 LARGEST = 8192
@@ -41,7 +41,9 @@ def library() -> ctypes.CDLL:
     import av
 
     beside = Path(av.__file__).parent.parent / "av.libs"
-    found = [str(path) for path in sorted(beside.glob("libswscale*.so*"))] or [ctypes.util.find_library("swscale") or ""]
+    found = [str(path) for path in sorted(beside.glob("libswscale*.so*"))] or [
+        ctypes.util.find_library("swscale") or ""
+    ]
     if not found[0]:
         raise OSError("no libswscale: reinstall PyAV's wheel, or apt-get install libswscale6")
     lib = ctypes.CDLL(found[0])
@@ -80,9 +82,7 @@ class _Scaling:
     def run(self, source: Planes, target: Planes) -> None:
         for i, plane in enumerate(source):
             self._from[i], self._from_pitch[i] = plane.ctypes.data, plane.strides[0]
-        self._lib.sws_scale(
-            self._context, self._from, self._from_pitch, 0, self._height, self._into, self._into_pitch
-        )
+        self._lib.sws_scale(self._context, self._from, self._from_pitch, 0, self._height, self._into, self._into_pitch)
         for into, plane in zip(target, self._planes, strict=True):
             into[...] = plane[: into.shape[0], : into.shape[1]]
 

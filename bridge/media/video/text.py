@@ -1,8 +1,8 @@
 """Names and titles as alpha masks, from letters that were drawn beforehand (``font/make.py``).
 
-libavfilter's drawtext would do, but the one in PyAV's wheel is built without FreeType and has none. Here a line is put
-together from DejaVu Sans at 64 pixels an em and shrunk to its size, the area under each pixel counted exactly; kerning is
-ignored. Left to right only; what the font file has no letter for (emoji, Han, Arabic) is a box, one for a whole emoji.
+libavfilter's drawtext would do, but the one in PyAV's wheel is built without FreeType and has none. Here a line is
+put together from DejaVu Sans at 64 pixels an em and shrunk to its size, the area under each pixel counted exactly;
+kerning is ignored. Left to right only; what has no letter there (emoji, Han, Arabic) is a box, a whole emoji one.
 
 The text is a stranger's: it is cut, cleaned of controls and of signs that turn the direction, and what is kept of it is
 bounded.

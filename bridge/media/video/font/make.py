@@ -52,7 +52,7 @@ def letters() -> dict[str, Any]:
                 continue
             wide, high = mask.size
             rows.append((code, round(font.getlength(chr(code))), left, top, wide, high))
-            pixels.append(np.array(mask, np.uint8).reshape(-1) & 0xF0)  # 16 greys are enough, and half the file
+            pixels.append((np.array(mask, np.uint8).reshape(-1) >> 4) * 17)  # 16 greys do, in half the space
     table = np.array(rows, np.int32)
     ascent, descent = font.getmetrics()
     return {
