@@ -1,7 +1,7 @@
 """Offers inside a call: re-INVITE (RFC 3261 §14) and UPDATE (RFC 3311), theirs and ours, and those that cross.
 
 One offer is open at a time (RFC 3264 §4, RFC 6337): theirs while ours is open gets 491; a second of theirs gets 500
-with Retry-After; ours while one is open waits its turn.
+with Retry-After; ours while one is open waits its turn. One of ours that waits is void once theirs is accepted.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class Negotiation:
         incoming = self._take()
         if incoming is None:
             return
+        self._withdraw()
         self._session.local_sdp = sdp
         if incoming.request.method == "INVITE":
             self._drop_awaited()
@@ -94,6 +95,15 @@ class Negotiation:
         else:
             self._session.succeed(incoming, sdp, now)
             self._pump(now)
+
+    def _withdraw(self) -> None:
+        """What is agreed now is newer than an offer of ours that waits, or was refused with 491: made after all, it
+        would say the old again, under an older version in its o= line (RFC 3264 §8)."""
+        waits = self._queued is not None or (self._pausing and not self._is_refresh)
+        self._queued, self._pausing, self._glares = None, False, 0
+        self._stack.alarms.clear(self, "glare")
+        if waits:
+            self._session.tell(OfferRefused(self._session.call, 491))
 
     def refuse(self, code: int, now: float, reason: str = "") -> None:
         incoming = self._take()

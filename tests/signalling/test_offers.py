@@ -217,7 +217,7 @@ def test_an_offer_inside_the_call_is_refused_and_the_call_goes_on(net: Network, 
 
 
 @pytest.mark.parametrize("update", [False, True])
-def test_offers_that_cross_are_both_made_in_the_end(net: Network, update: bool) -> None:
+def test_of_offers_that_cross_one_is_made_and_voids_the_other(net: Network, update: bool) -> None:
     alice, bob = net.endpoint(A), net.endpoint(B)
     ours, theirs = call(net, alice, bob)
     for endpoint in (alice, bob):
@@ -225,10 +225,49 @@ def test_offers_that_cross_are_both_made_in_the_end(net: Network, update: bool) 
     alice.offer(ours, OTHER, net.now, update)
     bob.offer(theirs, OTHER, net.now, update)
     net.run(60)
-    assert net.the(alice, OfferAnswered).body == ANSWER
-    assert net.the(bob, OfferAnswered).body == ANSWER
     assert net.sent("SIP/2.0 491")
+    made = [event.body for end in (alice, bob) for event in net.events(end, OfferAnswered)]
+    void = [event.code for end in (alice, bob) for event in net.events(end, OfferRefused)]
+    assert set(made) == {ANSWER}
+    assert set(void) <= {491}
+    assert len(made) + len(void) == 2
     bob.hangup(theirs, net.now)
+
+
+@pytest.mark.parametrize("update", [False, True])
+def test_an_offer_put_off_by_491_is_never_made_after_theirs_was_accepted(calm: Network, update: bool) -> None:
+    alice, bob = calm.endpoint(A), calm.endpoint(B)
+    ours, theirs = call(calm, alice, bob)
+    calm.when(alice, OfferReceived, lambda event: alice.accept(event.call, ANSWER, calm.now))
+    alice.offer(ours, OTHER, calm.now, update)
+    bob.offer(theirs, OFFER, calm.now, update)
+    while not calm.events(alice, OfferReceived):
+        calm.run(0.1)
+    calm.run(60)
+    assert calm.the(alice, OfferRefused) == OfferRefused(ours, 491)
+    assert not calm.events(alice, OfferAnswered)
+    assert not calm.events(bob, OfferReceived)
+    alice.offer(ours, OTHER, calm.now, update)
+    calm.run(1)
+    assert calm.the(bob, OfferReceived).body == OTHER
+    bob.accept(theirs, ANSWER, calm.now)
+    calm.run(1)
+    assert calm.the(alice, OfferAnswered).body == ANSWER
+    alice.hangup(ours, calm.now)
+
+
+def test_an_offer_that_waits_is_void_when_theirs_is_accepted(calm: Network) -> None:
+    alice, bob = calm.endpoint(A), calm.endpoint(B)
+    ours, theirs = call(calm, alice, bob)
+    bob.offer(theirs, OFFER, calm.now)
+    calm.run(0.5)
+    assert calm.the(alice, OfferReceived)
+    alice.offer(ours, OTHER, calm.now)
+    alice.accept(ours, ANSWER, calm.now)
+    calm.run(60)
+    assert calm.the(alice, OfferRefused) == OfferRefused(ours, 491)
+    assert not calm.events(bob, OfferReceived)
+    bob.hangup(theirs, calm.now)
 
 
 def test_a_newer_offer_takes_the_place_of_one_that_waits(net: Network) -> None:
