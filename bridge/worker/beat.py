@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bridge.media.dtmf import EventReceiver, EventSender, InbandDetector, tones
 from bridge.media.jitter import JitterBuffer
 from bridge.media.srtp import SrtpTable
-from bridge.media.wire import PacketPool, Receiver, open_pairs
+from bridge.media.wire import PacketPool, Receiver
 from bridge.mixer.gain import Agc
 from bridge.mixer.level import mean_square
 from bridge.mixer.mix import AudioMix
@@ -25,10 +25,11 @@ from bridge.mixer.speaker import SpeakerDetector
 
 from . import protocol as say
 from .figures import PARTS, Figures
-from .intake import Intake
+from .intake import Intake, Rings
 from .kind import CLOCK_RATE, SAMPLE_RATE, Kind
 from .outflow import RATES, Outflow
 from .player import CLIP_RATE, Clips, Players, Talkers
+from .ports import open_ports
 from .protocol import Address, Begin, Command, Event, SetRoom, SetStream
 from .report import Reporter
 from .table import StreamTable, TableFull
@@ -67,16 +68,7 @@ class Beat:
     def __init__(self, begin: Begin, emit: Callable[[Event], None], now: float) -> None:
         self._emit = emit
         self._rng = np.random.default_rng(begin.seed or None)
-        ports = _span(begin.ports)
-        numbers, self._rtp, self._rtcp = open_pairs(begin.host, ports)
-        wanted = set(begin.ports)
-        keep = [n for n, port in enumerate(numbers) if port in wanted]
-        self._numbers = [numbers[n] for n in keep]
-        for n in set(range(len(numbers))) - set(keep):
-            self._rtp[n].close()
-            self._rtcp[n].close()
-        self._rtp = [self._rtp[n] for n in keep]
-        self._rtcp = [self._rtcp[n] for n in keep]
+        self._numbers, self._rtp, self._rtcp = open_ports(begin.host, begin.ports)
         self._fds = [s.fileno() for s in self._rtp]
         self._rtcp_fds = [s.fileno() for s in self._rtcp]
         self._index = {port: n for n, port in enumerate(self._numbers)}
@@ -99,16 +91,11 @@ class Beat:
         self._srtp = SrtpTable(capacity)
         self._events = EventReceiver(capacity)
         self._inband = InbandDetector(capacity)
-        self._intake = Intake(
-            self.table,
-            self._pool,
-            self._jitter,
-            self._srtp,
-            self._events,
-            latched=self._on_latched,
-            pressed=lambda row, digit: self._on_key(row, digit, "event"),
+        rings = Rings(
+            self.table, self._pool, self._jitter, self._events, lambda row, digit: self._on_key(row, digit, "event")
         )
-        self._voices = Voices(self.table, self._pool, self._intake.notes, self._jitter, self._rng)
+        self._intake = Intake(self.table, self._pool, self._srtp, rings, self._on_latched)
+        self._voices = Voices(self.table, self._pool, rings.notes, self._jitter, self._rng)
         self._mix = AudioMix(capacity)
         self._out = Outflow(self.table, self._mix, self._srtp, self._fds)
         self._agc = Agc(capacity)
@@ -472,9 +459,3 @@ class Beat:
         self._clips.close()
         for sock in (*self._rtp, *self._rtcp):
             sock.close()
-
-
-def _span(ports: tuple[int, ...]) -> range:
-    if not ports:
-        raise OSError("no media ports are given")
-    return range(min(ports), max(ports) + 2)

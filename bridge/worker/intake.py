@@ -1,4 +1,5 @@
-"""The first half of the beat: datagrams -> known streams -> authentic packets -> header fields -> jitter rings.
+"""The first half of the beat: datagrams -> known streams -> authentic packets -> header fields -> keepers
+(jitter rings for audio).
 
 Everything here treats a whole batch at once; only strangers (packets from addresses that are no stream's) are looked
 at one by one, and only so many of them a beat.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +18,11 @@ from bridge.media import rtp
 from bridge.media.dtmf import EventReceiver
 from bridge.media.jitter import JitterBuffer
 from bridge.media.srtp import SrtpTable
-from bridge.media.wire import I32, U8, U32, Batch, PacketPool, address_text
+from bridge.media.wire import F64, I32, U8, U32, Batch, PacketPool, address_text
 
 from .demux import AddressTable
 from .kind import Kind
-from .table import LATCHED, StreamTable
+from .table import LATCHED, SourceTable, StreamTable
 
 Rows = NDArray[np.intp]
 
@@ -62,6 +64,22 @@ class SlotNotes:
 
 
 @dataclass(slots=True)
+class Packets:
+    """What a batch brought of known streams: authentic, whole, of a payload type that was agreed on; a row each."""
+
+    rows: Rows
+    """(n,) streams."""
+    slots: I32
+    kinds: U8
+    headers: rtp.Headers
+    arrivals: F64
+
+
+Keeper = Callable[[Packets, float], NDArray[np.bool_]]
+"""Files packets; returns (n,) which slots it keeps, the others are given back."""
+
+
+@dataclass(slots=True)
 class Counters:
     """What was refused, since the start."""
 
@@ -71,28 +89,78 @@ class Counters:
     moved: int = 0
 
 
-class Intake:
-    """Owns the receive path's order: demux, srtp, headers, events, jitter."""
+class Rings:
+    """The audio worker's :data:`Keeper`: levels and keys are read, then every packet goes into its stream's ring."""
 
     def __init__(
         self,
         table: StreamTable,
         pool: PacketPool,
         jitter: JitterBuffer,
-        srtp: SrtpTable,
         events: EventReceiver,
-        *,
-        latched: Callable[[int, tuple[str, int]], None],
         pressed: Callable[[int, str], None],
+    ) -> None:
+        self._table, self._pool, self._jitter, self._events, self._pressed = table, pool, jitter, events, pressed
+        self.notes = SlotNotes(pool.slots)
+
+    def __call__(self, packets: Packets, now: float) -> NDArray[np.bool_]:
+        table, notes = self._table, self.notes
+        owners, slots, kinds, headers = packets.rows, packets.slots, packets.kinds, packets.headers
+        notes.kind[slots] = kinds
+        notes.offset[slots] = headers.offset
+        notes.size[slots] = headers.size
+        if headers.extended.any() or notes.leveled:
+            self._note_levels(slots, owners, headers)
+        event = ((kinds == Kind.EVENT) & (headers.size >= 4)).nonzero()[0]
+        if event.size:
+            self._hear_events(owners[event], headers.timestamp[event], slots[event], headers.offset[event], now)
+        table.remote_ssrc[owners] = headers.ssrc
+        table.last_sequence[owners] = headers.sequence
+        table.heard[owners] = True
+        table.last_heard[owners] = now
+        return self._jitter.insert(
+            owners,
+            headers.sequence,
+            headers.timestamp,
+            headers.ssrc,
+            packets.arrivals,
+            slots,
+            kinds == Kind.EVENT if event.size else None,
+        )
+
+    def _note_levels(self, slots: I32, owners: Rows, headers: rtp.Headers) -> None:
+        notes, identifiers = self.notes, self._table.level_id[owners]
+        notes.level[slots] = -1
+        leveled = (headers.extended & (identifiers > 0)).nonzero()[0]
+        if leveled.size:
+            notes.leveled = True
+            notes.level[slots[leveled]] = rtp.audio_levels(
+                self._pool, slots[leveled], identifiers[leveled], headers.offset[leveled]
+            )
+
+    def _hear_events(self, rows: Rows, timestamps: U32, slots: I32, offsets: I32, now: float) -> None:
+        start = slots.astype(np.int64) * self._pool.memory.shape[1] + offsets
+        payload = self._pool.flat[start[:, None] + np.arange(4)]
+        for row, digit in self._events.receive(rows, timestamps, payload, now):
+            self._pressed(row, digit)
+
+
+class Intake:
+    """Owns the receive path's order: demux, srtp, headers; what then becomes of the packets is its keeper's."""
+
+    def __init__(
+        self,
+        table: SourceTable[Any],
+        pool: PacketPool,
+        srtp: SrtpTable,
+        keep: Keeper,
+        latched: Callable[[int, tuple[str, int]], None],
     ) -> None:
         self._table = table
         self._pool = pool
-        self._jitter = jitter
         self._srtp = srtp
-        self._events = events
+        self._keep = keep
         self._latched = latched
-        self._pressed = pressed
-        self.notes = SlotNotes(pool.slots)
         self.counters = Counters()
         self.reports: list[Report] = []
         self._opened: list[int] = []
@@ -154,12 +222,12 @@ class Intake:
         return at
 
     def _file(self, batch: Batch, rows: Rows, at: Rows, taken: NDArray[np.bool_], now: float) -> None:
-        """Read the headers of the packets ``at`` and put each into its stream's ring."""
-        table, notes = self._table, self.notes
+        """Read the headers of the packets ``at`` and give each to the keeper."""
+        table = self._table
         slots, owners = batch.slots[at], rows[at]
         headers, whole = rtp.parse(self._pool, slots, batch.lengths[at])
         kinds = table.kinds[owners, headers.payload_type]
-        fit = whole & (kinds != Kind.NONE)
+        fit = whole & (kinds != 0)
         if not fit.all():
             self.counters.malformed += int((~whole).sum())
             np.add.at(table.discarded, owners[~fit], 1)
@@ -167,43 +235,7 @@ class Intake:
             at, slots, owners, kinds, headers = at[good], slots[good], owners[good], kinds[good], headers.rows(good)
         for n in (table.latch[owners] != LATCHED).nonzero()[0].tolist():  # rare: a call's first packets
             self._latch(int(owners[n]), batch.sources[at[n]])
-        notes.kind[slots] = kinds
-        notes.offset[slots] = headers.offset
-        notes.size[slots] = headers.size
-        if headers.extended.any() or notes.leveled:
-            self._note_levels(slots, owners, headers)
-        event = ((kinds == Kind.EVENT) & (headers.size >= 4)).nonzero()[0]
-        if event.size:
-            self._hear_events(owners[event], headers.timestamp[event], slots[event], headers.offset[event], now)
-        table.remote_ssrc[owners] = headers.ssrc
-        table.last_sequence[owners] = headers.sequence
-        table.heard[owners] = True
-        table.last_heard[owners] = now
-        taken[at] = self._jitter.insert(
-            owners,
-            headers.sequence,
-            headers.timestamp,
-            headers.ssrc,
-            batch.arrivals[at],
-            slots,
-            kinds == Kind.EVENT if event.size else None,
-        )
-
-    def _note_levels(self, slots: I32, owners: Rows, headers: rtp.Headers) -> None:
-        notes, identifiers = self.notes, self._table.level_id[owners]
-        notes.level[slots] = -1
-        leveled = (headers.extended & (identifiers > 0)).nonzero()[0]
-        if leveled.size:
-            notes.leveled = True
-            notes.level[slots[leveled]] = rtp.audio_levels(
-                self._pool, slots[leveled], identifiers[leveled], headers.offset[leveled]
-            )
-
-    def _hear_events(self, rows: Rows, timestamps: U32, slots: I32, offsets: I32, now: float) -> None:
-        start = slots.astype(np.int64) * self._pool.memory.shape[1] + offsets
-        payload = self._pool.flat[start[:, None] + np.arange(4)]
-        for row, digit in self._events.receive(rows, timestamps, payload, now):
-            self._pressed(row, digit)
+        taken[at] = self._keep(Packets(owners, slots, kinds, headers, batch.arrivals[at]), now)
 
     def _latch(self, row: int, source: U32) -> None:
         if self._table.latch_at(row, source):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bridge.media import rtcp, rtcp_xr
-from bridge.media.jitter import JitterBuffer
 from bridge.media.rtcp_build import Names, ReceptionColumns, SenderColumns, build_reports
 from bridge.media.srtp import SrtpTable
 from bridge.media.wire import Sender
 
 from .intake import Report
-from .table import StreamTable
+from .table import SourceTable
 
 Rows: TypeAlias = NDArray[np.intp]
 
@@ -24,19 +23,39 @@ REPORTS_A_BEAT = 64
 WAITING = 4096
 
 
+class Reception(Protocol):
+    """How the rows' streams are received (RFC 3550 A.1, A.3, A.8)."""
+
+    received: NDArray[np.int64]
+    highest: NDArray[np.int64]
+    """(rows,) extended sequence numbers."""
+    jitter: NDArray[np.float64]
+    """(rows,) seconds."""
+    clock: Any
+    """(rows,) RTP clock rates."""
+    late: NDArray[np.int64]
+    delay: NDArray[np.float64]
+    """(rows,) seconds that buffering adds."""
+    packet_time: NDArray[np.float64]
+
+    def expected(self, rows: Rows) -> NDArray[np.int64]: ...
+
+
 class Reporter:
     """Owns RTCP in both directions, and what the far ends say of us."""
 
     def __init__(
         self,
-        table: StreamTable,
-        jitter: JitterBuffer,
+        table: SourceTable[Any],
+        jitter: Reception,
         srtp: SrtpTable,
         fds: tuple[list[int], list[int]],
         rng: np.random.Generator,
         heard_loss: Callable[[int, float], None],
+        feedback: Callable[[int, rtcp.Feedback], None] | None = None,
     ) -> None:
         n = table.capacity
+        self._feedback = feedback
         self._table, self._jitter, self._srtp, self._rng = table, jitter, srtp, rng
         self._rtp_fds, self._rtcp_fds = fds
         self._heard_loss = heard_loss
@@ -113,6 +132,8 @@ class Reporter:
                 self._take_blocks(row, packet.reports, arrival)
             case rtcp.ReceiverReport():
                 self._take_blocks(row, packet.reports, arrival)
+            case rtcp.Feedback() if self._feedback is not None:
+                self._feedback(row, packet)
             case _:
                 pass  # a BYE too: calls are ended by signalling
 
@@ -173,6 +194,11 @@ class Reporter:
         addresses = np.uint64(packets.ctypes.data) + np.arange(len(rows), dtype=np.uint64) * np.uint64(
             packets.strides[0]
         )
+        self._post(rows, addresses, lengths)
+
+    def _post(self, rows: Rows, addresses: NDArray[np.uint64], lengths: NDArray[np.int32]) -> None:
+        """Seal and send one compound a row."""
+        table = self._table
         secure = np.flatnonzero(table.secure_out[rows])
         if secure.size:
             sealed = lengths[secure]
@@ -206,6 +232,15 @@ class Reporter:
             lsr=np.where(known, self._lsr[rows], 0),
             dlsr=np.where(known, (now - self._lsr_at[rows]) * 65536, 0).astype(np.int64),
         )
+
+    def send_one(self, row: int, packets: list[rtcp.Packet]) -> None:
+        """Send a reduced-size compound (RFC 5506) to one stream now: feedback that can't wait for its report."""
+        data = np.zeros(2048, np.uint8)
+        body = rtcp.build(packets)
+        if len(body) > len(data) - 64 or not self._table.report_names[row].any():
+            return
+        data[: len(body)] = np.frombuffer(body, np.uint8)
+        self._post(np.array([row]), np.array([data.ctypes.data], np.uint64), np.array([len(body)], np.int32))
 
     def _append_xr(self, rows: Rows, packets: NDArray[Any], lengths: NDArray[np.int32]) -> tuple[Any, Any]:
         """VoIP metrics (RFC 3611 §4.7) behind the reports of whoever asked."""

@@ -6,7 +6,8 @@ sums by segments. Index 0 is *no room* (the lobby, the PIN).
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from bridge.media.wire import SOCKADDR_WORDS, address_words
 
 from .demux import AddressTable
 from .kind import CLOCK_RATE, Kind, kind_of
-from .protocol import Address, SetRoom, SetStream
+from .protocol import Address, SendState, SetRoom, SetStream, SrtpKey
 
 NO_ADDRESS = 0
 EXPECTED = 1
@@ -28,17 +29,42 @@ class TableFull(Exception):
     """No row is left for another stream."""
 
 
-class StreamTable:
-    """All state of all streams that a beat touches, one row each."""
+class StreamSpec(Protocol):
+    """What the description of any stream tells, whatever its medium."""
+
+    @property
+    def stream(self) -> int: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def remote(self) -> Address | None: ...
+    @property
+    def remote_rtcp(self) -> Address | None: ...
+    @property
+    def rtcp_mux(self) -> bool: ...
+    @property
+    def at_home(self) -> bool: ...
+    @property
+    def srtp_send(self) -> SrtpKey | None: ...
+    @property
+    def srtp_receive(self) -> SrtpKey | None: ...
+    @property
+    def send_state(self) -> SendState | None: ...
+
+
+Spec = TypeVar("Spec", bound=StreamSpec)
+
+
+class SourceTable(Generic[Spec]):
+    """Where streams come from and go to, one row each: addresses, numbers, keys; audio and video alike."""
 
     def __init__(self, capacity: int, sockets: int, rng: np.random.Generator) -> None:
         self.capacity = capacity
         self._rng = rng
         self._free = list(range(capacity - 1, -1, -1))
         self.rows: dict[int, int] = {}
-        self.specs: dict[int, SetStream] = {}
+        self.specs: dict[int, Spec] = {}
         self.rooms: dict[int, int] = {}
-        self.room_specs: dict[int, SetRoom] = {}
         self._free_rooms: list[int] = []
         self.room_count = 1
         self.by_source = AddressTable(capacity, rng)
@@ -64,17 +90,13 @@ class StreamTable:
         self.report_names = column(np.uint32, SOCKADDR_WORDS)
         self.mux = column(np.bool_)
         self.kinds = column(np.uint8, 128)
-        """(rows, 128) what each payload type means to each stream."""
-        self.main_kind = column(np.uint8)
-        """The codec it is expected to send (its first)."""
+        """(rows, 128) what each payload type means to each stream; 0: nothing."""
         self.send_kind = column(np.uint8)
         self.send_type = column(np.uint8)
-        self.ptime = column(np.int32)
         self.ssrc = column(np.uint32)
         self.sequence = column(np.int32)
         self.rollover = column(np.int64)
         self.timestamp = column(np.uint32)
-        self.marker = column(np.bool_)
         self.remote_ssrc = column(np.uint32)
         self.heard = column(np.bool_)
         """A packet of it came in (``remote_ssrc`` holds)."""
@@ -82,42 +104,36 @@ class StreamTable:
         self.last_heard = column(np.float64)
         self.last_home = column(np.float64)
         """When a packet came from the latched address."""
-        self.muted = column(np.bool_)
-        self.deaf = column(np.bool_)
-        self.gain_in = column(np.float32)
-        self.gain_out = column(np.float32)
-        self.level_id = column(np.uint8)
         self.secure_in = column(np.bool_)
         self.secure_out = column(np.bool_)
         self.simulated = column(np.bool_)
-        self.inband = column(np.bool_)
         self.at_home = column(np.bool_)
         self.claims = column(np.uint32, SOCKADDR_WORDS)
         """The row's key in :attr:`by_claim`, zeros if it has none."""
-        self.event_type = column(np.uint8)
-        self.cn_type = column(np.int16)
         self.sent = column(np.int64)
         self.sent_octets = column(np.int64)
         self.discarded = column(np.int64)
         self.since = column(np.float64)
+        self._make_own_rows(column)
+
+    def _make_own_rows(self, column: Callable[..., NDArray[Any]]) -> None:
+        """Columns of one medium; ``column(dtype, *shape)`` makes one."""
 
     # ------------------------------------------------------------------------------------------- rooms
 
-    def set_room(self, spec: SetRoom) -> int:
+    def add_room(self, room: int) -> int:
         """The dense index of a room, made if it is new."""
         self.generation += 1
-        self.room_specs[spec.room] = spec
-        index = self.rooms.get(spec.room)
+        index = self.rooms.get(room)
         if index is None:
             index = self._free_rooms.pop() if self._free_rooms else self.room_count
             self.room_count = max(self.room_count, index + 1)
-            self.rooms[spec.room] = index
+            self.rooms[room] = index
         return index
 
     def drop_room(self, room: int) -> int:
         """Forget a room; its streams are in no room then. Returns the index it had, 0 if it was unknown."""
         self.generation += 1
-        self.room_specs.pop(room, None)
         index = self.rooms.pop(room, 0)
         if index:
             self.room[self.room == index] = 0
@@ -146,21 +162,14 @@ class StreamTable:
         self.sequence[row] = self._rng.integers(0, 1 << 15)
         self.timestamp[row] = self._rng.integers(0, 1 << 32, dtype=np.uint32)
         self.last_heard[row] = self.since[row] = now
-        self.main_kind[row] = Kind.PCMU
-        self.cn_type[row] = -1
         return row
 
-    def configure(self, row: int, spec: SetStream, room: int, socket: int) -> None:
-        """Write a stream's description into its row.
+    def place(self, row: int, spec: Spec, room: int, socket: int) -> None:
+        """Where a stream's packets come from and go to, and where its numbers begin.
 
         Raises:
-            ValueError: a codec is unknown or an address is none; the row is as it was.
+            ValueError: an address is none, or a number is; the row is as it was.
         """
-        kinds = {codec.payload_type: kind_of(codec) for codec in spec.receive}
-        send = kind_of(spec.send) if spec.send else Kind.NONE
-        for codec in (spec.send_event, spec.send_cn):
-            if codec is not None:
-                kind_of(codec)
         if spec.send_state is not None and not 0 <= spec.send_state.ssrc < 1 << 32:
             raise ValueError(f"{spec.send_state.ssrc} is no SSRC")
         remote = _words(spec.remote)
@@ -169,18 +178,14 @@ class StreamTable:
         self.generation += 1
         self.specs[spec.stream] = spec
         self.room[row] = room
-        self.kinds[row] = 0
-        for payload_type, kind in kinds.items():
-            self.kinds[row, payload_type] = kind
-        speech = [kind for kind in kinds.values() if kind not in (Kind.CN, Kind.EVENT)]
-        self.main_kind[row] = speech[0] if speech else (send or Kind.PCMU)
-        self._configure_sending(row, spec, send)
-        self.muted[row], self.deaf[row] = spec.muted, spec.deaf
-        self.gain_in[row], self.gain_out[row] = spec.gain_in, spec.gain_out
-        self.level_id[row], self.inband[row] = spec.levels, spec.inband_dtmf
         self.at_home[row] = spec.at_home
         self.secure_in[row] = spec.srtp_receive is not None
+        self.secure_out[row] = spec.srtp_send is not None
         self.mux[row] = spec.rtcp_mux
+        state = spec.send_state
+        if state is not None and not self.sent[row]:
+            self.ssrc[row], self.timestamp[row] = state.ssrc, state.timestamp & 0xFFFFFFFF
+            self.sequence[row], self.rollover[row] = state.sequence & 0xFFFF, state.rollover
         moved = before is None or (before.port, before.remote) != (spec.port, spec.remote)
         if moved:
             self._place(row, socket, remote, fresh=before is None)
@@ -193,24 +198,6 @@ class StreamTable:
             self.report_names[row] = 0 if report is None else report
             if report is not None:
                 self._claim(self.by_report_source, row, report)
-
-    def _configure_sending(self, row: int, spec: SetStream, send: Kind) -> None:
-        if self.send_kind[row] != send:
-            self.marker[row] = True
-        self.send_kind[row] = send
-        self.send_type[row] = spec.send.payload_type if spec.send else 0
-        ptime = min(max(spec.ptime - spec.ptime % 10, 10), 60)
-        # Opus has no frames of 30 or 50 ms (RFC 7587 §4.2): then its packets are shorter, which ptime allows.
-        self.ptime[row] = {30: 20, 50: 40}.get(ptime, ptime) if send == Kind.OPUS else ptime
-        if send == Kind.L16_48:  # 20 ms are 1,920 bytes: no packet may be longer than a slot of ours
-            self.ptime[row] = min(ptime, 20)
-        self.event_type[row] = spec.send_event.payload_type if spec.send_event else 0
-        self.cn_type[row] = spec.send_cn.payload_type if spec.send_cn else -1
-        self.secure_out[row] = spec.srtp_send is not None
-        state = spec.send_state
-        if state is not None and not self.sent[row]:
-            self.ssrc[row], self.timestamp[row] = state.ssrc, state.timestamp & 0xFFFFFFFF
-            self.sequence[row], self.rollover[row] = state.sequence & 0xFFFF, state.rollover
 
     def _place(self, row: int, socket: int, remote: NDArray[np.uint32] | None, *, fresh: bool) -> None:
         """Expect the stream at another address or on another port."""
@@ -284,6 +271,75 @@ class StreamTable:
     def _key(self, row: int, words: NDArray[np.uint32]) -> NDArray[np.uint32]:
         key: NDArray[np.uint32] = AddressTable.keys(self.socket[row : row + 1], words[None])[0]
         return key
+
+
+class StreamTable(SourceTable[SetStream]):
+    """All state of all audio streams that a beat touches."""
+
+    def _make_own_rows(self, column: Callable[..., NDArray[Any]]) -> None:
+        self.room_specs: dict[int, SetRoom] = {}
+        self.main_kind = column(np.uint8)
+        """The codec it is expected to send (its first)."""
+        self.ptime = column(np.int32)
+        self.marker = column(np.bool_)
+        self.muted = column(np.bool_)
+        self.deaf = column(np.bool_)
+        self.gain_in = column(np.float32)
+        self.gain_out = column(np.float32)
+        self.level_id = column(np.uint8)
+        self.inband = column(np.bool_)
+        self.event_type = column(np.uint8)
+        self.cn_type = column(np.int16)
+
+    def set_room(self, spec: SetRoom) -> int:
+        """The dense index of a room, made if it is new."""
+        self.room_specs[spec.room] = spec
+        return self.add_room(spec.room)
+
+    def drop_room(self, room: int) -> int:
+        self.room_specs.pop(room, None)
+        return super().drop_room(room)
+
+    def add(self, stream: int, now: float) -> int:
+        row = super().add(stream, now)
+        self.main_kind[row] = Kind.PCMU
+        self.cn_type[row] = -1
+        return row
+
+    def configure(self, row: int, spec: SetStream, room: int, socket: int) -> None:
+        """Write a stream's description into its row.
+
+        Raises:
+            ValueError: a codec is unknown or an address is none; the row is as it was.
+        """
+        kinds = {codec.payload_type: kind_of(codec) for codec in spec.receive}
+        send = kind_of(spec.send) if spec.send else Kind.NONE
+        for codec in (spec.send_event, spec.send_cn):
+            if codec is not None:
+                kind_of(codec)
+        self.place(row, spec, room, socket)
+        self.kinds[row] = 0
+        for payload_type, kind in kinds.items():
+            self.kinds[row, payload_type] = kind
+        speech = [kind for kind in kinds.values() if kind not in (Kind.CN, Kind.EVENT)]
+        self.main_kind[row] = speech[0] if speech else (send or Kind.PCMU)
+        self._configure_sending(row, spec, send)
+        self.muted[row], self.deaf[row] = spec.muted, spec.deaf
+        self.gain_in[row], self.gain_out[row] = spec.gain_in, spec.gain_out
+        self.level_id[row], self.inband[row] = spec.levels, spec.inband_dtmf
+
+    def _configure_sending(self, row: int, spec: SetStream, send: Kind) -> None:
+        if self.send_kind[row] != send:
+            self.marker[row] = True
+        self.send_kind[row] = send
+        self.send_type[row] = spec.send.payload_type if spec.send else 0
+        ptime = min(max(spec.ptime - spec.ptime % 10, 10), 60)
+        # Opus has no frames of 30 or 50 ms (RFC 7587 §4.2): then its packets are shorter, which ptime allows.
+        self.ptime[row] = {30: 20, 50: 40}.get(ptime, ptime) if send == Kind.OPUS else ptime
+        if send == Kind.L16_48:  # 20 ms are 1,920 bytes: no packet may be longer than a slot of ours
+            self.ptime[row] = min(ptime, 20)
+        self.event_type[row] = spec.send_event.payload_type if spec.send_event else 0
+        self.cn_type[row] = spec.send_cn.payload_type if spec.send_cn else -1
 
     def clock(self, rows: NDArray[np.intp]) -> NDArray[np.int32]:
         """(n,) RTP clock rates of what the rows' streams send us."""
