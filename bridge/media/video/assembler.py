@@ -20,6 +20,8 @@ MOST_ASKED: Final = 256
 """Missing packets that are still asked for. Where more is lost a keyframe costs less than all of them."""
 KEYFRAMES: Final = 8
 """Keyframes that wait behind something missing; the latest count."""
+LEAD: Final = 32
+"""Packets that may be on their way before the first that came, unless a keyframe begins with it."""
 FRAME_SIZE: Final = 4 << 20
 """Octets of a frame; 1080p intra coded at the worst quality setting anyone uses has 1 MB."""
 
@@ -116,6 +118,8 @@ class _Gap:
     since: float
     due: float
     tries: int = 0
+    supposed: bool = False
+    """Before the first packet that came; nobody knows whether it was sent, so it isn't asked for."""
 
 
 _Held: TypeAlias = tuple[int, bool, bytes, float]
@@ -134,6 +138,7 @@ class Assembler:
         self.settings = settings or AssemblerSettings()
         self.round_trip = 0.1
         """Seconds, for the caller to keep; 0.1 until it is measured."""
+        self._deadline = self.settings.deadline if self.settings.nack else self.settings.reorder
         self.figures = Figures()
         self.ssrc: int | None = None
         """Whose packets are taken; None: none came yet."""
@@ -206,10 +211,13 @@ class Assembler:
         self._gaps.clear()
         self._keyframes.clear()
         self._forget_frame()
-        self._cursor = sequence
-        self._highest = sequence - 1
+        self._cursor, self._highest = sequence, sequence - 1
         self._dark, self._dark_since, self._asked, self._ask_due = True, packet[3], 0, None
-        self._resume(packet)
+        if self._depacketiser.begins(packet[2]) != KEYFRAME:
+            # Its keyframe may have begun with packets that were overtaken: they are waited for as for reordering.
+            self._cursor -= LEAD
+            since = packet[3] - self._deadline + self.settings.reorder
+            self._gaps = {number: _Gap(since, 0.0, 0, True) for number in range(self._cursor, sequence)}
         self.feed(ssrc, sequence, *packet)
 
     def _hold(self, number: int, packet: _Held) -> None:
@@ -340,7 +348,7 @@ class Assembler:
         if self._keyframes:
             self._leap()
         asked = self.settings.nack and len(self._gaps) <= MOST_ASKED
-        deadline = self.settings.deadline if asked else self.settings.reorder
+        deadline = self._deadline if asked else self.settings.reorder
         while self._held:
             gap = self._gaps.get(self._cursor)
             if gap and now - gap.since < deadline:
@@ -366,8 +374,7 @@ class Assembler:
     def _give_up(self, upto: int) -> None:
         """Move on to a held packet; what is missing before it is no longer asked for."""
         for number in [number for number in self._gaps if number < upto]:
-            del self._gaps[number]
-            self.figures.abandoned += 1
+            self.figures.abandoned += not self._gaps.pop(number).supposed
         self._cursor = upto
 
     def _abandon(self, now: float) -> None:
@@ -394,7 +401,7 @@ class Assembler:
         # A packet's answer takes a round trip; a little more is given for its sender's own beat.
         again = now + max(self.round_trip * 1.25, 0.02)
         for number, gap in self._gaps.items():
-            if gap.due <= now and gap.tries < self.settings.tries:
+            if gap.due <= now and gap.tries < self.settings.tries and not gap.supposed:
                 gap.tries += 1
                 gap.due = again
                 due.append(number)

@@ -82,6 +82,8 @@ class H261Depacketiser:
     def frame(self, payloads: Sequence[bytes]) -> Picture:
         """See :class:`.payload.Depacketiser`. H.261 has no keyframes: what releases a frozen picture (the answer to a
         fast update, H.261 §4.2.1) counts as one, or whose packets all say that they are intra coded."""
+        if not all(payloads):
+            raise PayloadError("a payload cut short")
         data = joined_bits((payload, HEADER, payload[0] >> 5, payload[0] >> 2 & 7) for payload in payloads)
         release, size = picture_head(data)
         self._limits.check(*size)

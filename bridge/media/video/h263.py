@@ -176,14 +176,14 @@ class H263Depacketiser:
 
     def frame(self, payloads: Sequence[bytes]) -> Picture:
         """See :class:`.payload.Depacketiser`."""
-        return self._pictures.picture(
-            joined_bits((payload, _head_2190(payload), payload[0] >> 3 & 7, payload[0] & 7) for payload in payloads)
-        )
+        return self._pictures.picture(joined_bits(map(_piece, payloads)))
 
 
-def _head_2190(payload: bytes) -> int:
+def _piece(payload: bytes) -> tuple[bytes, int, int, int]:
+    if not payload:
+        raise PayloadError("a payload cut short")
     mode = payload[0] >> 6
-    return 4 if mode < 2 else 8 if mode == 2 else 12
+    return payload, 4 if mode < 2 else 8 if mode == 2 else 12, payload[0] >> 3 & 7, payload[0] & 7
 
 
 def joined_bits(pieces: Iterable[tuple[bytes, int, int, int]]) -> bytes:

@@ -172,7 +172,7 @@ def level_for(width: int, height: int, rate: float, kilobits: float = 0) -> int:
     Raises:
         PayloadError: none does.
     """
-    for level, row in sorted(LEVELS.items()):
+    for level, row in LEVELS.items():
         if kilobits <= row.max_br and fits(width, height, rate, level):
             return level
     raise PayloadError(f"no level takes {width}x{height} at {rate}")

@@ -164,7 +164,9 @@ class SendHistory:
         tokens = min(float(self._tokens[row]) + rate * (now - float(self._filled[row])), rate)
         found: list[Again] = []
         latest = int(self.next[row]) - 1
-        spans = sorted(zip(self._starts[row].tolist(), self._firsts[row].tolist(), self._which[row].tolist(), strict=True))
+        spans = sorted(
+            zip(self._starts[row].tolist(), self._firsts[row].tolist(), self._which[row].tolist(), strict=True)
+        )
         recent = self._recent[row].tolist()
         times = self._recent_at[row].tolist()
         for sequence in sequences:

@@ -162,7 +162,7 @@ class ArrivalLog:
             self._arrivals.clear()
             return
         if extended >= self._next:
-            self._arrivals.setdefault(extended, int(now / TICK))
+            self._arrivals.setdefault(extended, round(now / TICK))
         self._highest = max(self._highest, extended)
         if len(self._arrivals) > self.CAPACITY:
             del self._arrivals[next(iter(self._arrivals))]
