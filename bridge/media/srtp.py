@@ -92,8 +92,10 @@ def _free(holder: Any) -> None:
     _lib.srtp_dealloc(holder[0])
 
 
-def _policy(suite: Suite, material: bytes, kind: int, ssrc: int = 0) -> Policy:
-    return Policy(key=material, ssrc_type=kind, ssrc_value=ssrc, srtp_profile=suite.profile)
+def _policy(suite: Suite, material: bytes, kind: int, ssrc: int = 0, *, repeat: bool = False) -> Policy:
+    policy = Policy(key=material, ssrc_type=kind, ssrc_value=ssrc, srtp_profile=suite.profile)
+    policy.allow_repeat_tx = repeat
+    return policy
 
 
 @dataclass(slots=True)
@@ -106,17 +108,19 @@ class _Session:
     """``srtp_t``, as the library's functions take it."""
     holder: Any
     """Owns the handle; the session ends with it."""
+    repeat: bool = False
+    """A packet may be sent again as it was."""
     ssrcs: deque[int] = field(default_factory=deque)
     """Streams in the session, oldest first."""
 
     @classmethod
-    def open(cls, suite: Suite, material: bytes, kind: int) -> _Session:
+    def open(cls, suite: Suite, material: bytes, kind: int, *, repeat: bool = False) -> _Session:
         holder = _ffi.new("srtp_t *")
-        policy = _policy(suite, material, kind)  # owns the key's memory: it must live through the call
+        policy = _policy(suite, material, kind, repeat=repeat)  # owns the key's memory: it must live through the call
         status = _lib.srtp_create(holder, policy._policy)
         if status != OK:
             raise LibraryError(f"srtp_create: {status}")
-        return cls(suite, material, holder[0], _ffi.gc(holder, _free))
+        return cls(suite, material, holder[0], _ffi.gc(holder, _free), repeat)
 
     def close(self) -> None:
         _ffi.release(self.holder)
@@ -140,7 +144,7 @@ class _Session:
     def set_rollover(self, ssrc: int, rollover: int) -> None:
         """Say which rollover counter the next packet of ``ssrc`` has; its stream is made if there is none."""
         if _exports.srtp_set_stream_roc(self.pointer, ssrc, rollover) != OK:
-            policy = _policy(self.suite, self.material, Policy.SSRC_SPECIFIC, ssrc)
+            policy = _policy(self.suite, self.material, Policy.SSRC_SPECIFIC, ssrc, repeat=self.repeat)
             if _lib.srtp_add_stream(self.handle, policy._policy) == OK:
                 self.note(ssrc)
                 _exports.srtp_set_stream_roc(self.pointer, ssrc, rollover)
@@ -158,8 +162,9 @@ _Call = Callable[[Any, Any, Any], int]
 class _Direction:
     """The sessions of one direction, a row each, and the loop over a batch."""
 
-    def __init__(self, rows: int, kind: int) -> None:
+    def __init__(self, rows: int, kind: int, *, repeat: bool = False) -> None:
         self._kind = kind
+        self._repeat = repeat
         empty = _ffi.new("srtp_t *")
         if _lib.srtp_create(empty, _ffi.NULL) != OK:
             raise LibraryError("srtp_create")
@@ -193,7 +198,7 @@ class _Direction:
         old = self.sessions[row]
         if old is not None and old.suite is known and old.material == material:
             return False
-        session = _Session.open(known, material, self._kind)
+        session = _Session.open(known, material, self._kind, repeat=self._repeat)
         if old is not None:
             # A new master key goes on with the old one's rollover counter (RFC 3711 §3.3.1).
             rollover = rollover or self.rollover(row)
@@ -274,8 +279,12 @@ class SrtpTable:
     in the mask and counted in :attr:`forged` or :attr:`replayed`; its memory may be garbage. Nothing raises.
     """
 
-    def __init__(self, rows: int) -> None:
-        self._send = _Direction(rows, Policy.SSRC_ANY_OUTBOUND)
+    def __init__(self, rows: int, *, repeat: bool = False) -> None:
+        """Args:
+        repeat: a packet may be protected again as it was (a NACK without RTX asks for that): same text, same key
+            stream, so nothing is given away.
+        """
+        self._send = _Direction(rows, Policy.SSRC_ANY_OUTBOUND, repeat=repeat)
         self._receive = _Direction(rows, Policy.SSRC_ANY_INBOUND)
         self._rtcp_index = np.zeros(rows, np.int64)
         self._rtcp_behind = np.zeros(rows, np.int64)

@@ -16,8 +16,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -65,6 +67,9 @@ BACKLOG = 16 << 20
 """Bytes of commands a worker may leave unread before it is taken for hung."""
 
 EventSink = Callable[[int, Event], None]
+Sent = TypeVar("Sent", bound=msgspec.Struct)
+Told = TypeVar("Told", bound=msgspec.Struct)
+AUDIO = "bridge.worker.process"
 
 
 @dataclass(slots=True)
@@ -74,21 +79,62 @@ class _Process:
 
 
 @dataclass(frozen=True, slots=True)
-class _Numbers:
+class Numbers:
     """Where a stream stands, as far as we know."""
 
     when: float
     state: SendState
     receive_rollover: int
 
+    @classmethod
+    def drawn(cls, now: float) -> Numbers:
+        """Random numbers to begin with (RFC 3550 §5.1), the sequence number in the lower half: SRTP's first wrap is far
+        away (RFC 3711 §3.3.1)."""
+        state = SendState(1 + secrets.randbelow(0xFFFFFFFF), secrets.randbits(15), secrets.randbits(32))
+        return cls(now, state, 0)
 
-def _spawn() -> _Process:
+    def resumed(self, now: float, clock: int, skip: int = SKIP) -> Numbers:
+        """Where a fresh process goes on: its time has passed at ``clock`` Hz, and ``skip`` numbers are left out."""
+        state = self.state
+        sequence = state.sequence + skip
+        resumed = SendState(
+            ssrc=state.ssrc,
+            sequence=sequence & 0xFFFF,
+            timestamp=(state.timestamp + int((now - self.when) * clock)) & 0xFFFFFFFF,
+            rollover=state.rollover + (sequence >> 16),
+            rtcp_index=state.rtcp_index + SKIP,
+        )
+        return Numbers(now, resumed, self.receive_rollover)
+
+
+class _Resumable(Protocol):
+    @property
+    def srtp_send(self) -> SrtpKey | None: ...
+    @property
+    def srtp_receive(self) -> SrtpKey | None: ...
+
+
+Spec = TypeVar("Spec", bound=_Resumable)
+
+
+def resumed(spec: Spec, numbers: Numbers) -> Spec:
+    """A stream's description with its numbers going on and its keys at their index."""
+    changes: dict[str, object] = {"send_state": numbers.state}
+    if spec.srtp_send is not None:
+        changes["srtp_send"] = msgspec.structs.replace(spec.srtp_send, rollover=numbers.state.rollover)
+    if spec.srtp_receive is not None:
+        changes["srtp_receive"] = msgspec.structs.replace(spec.srtp_receive, rollover=numbers.receive_rollover)
+    again: Spec = msgspec.structs.replace(spec, **changes)  # type: ignore[type-var]
+    return again
+
+
+def _spawn(module: str) -> _Process:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with theirs:
         environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
         popen = subprocess.Popen(
-            [sys.executable, "-m", "bridge.worker.process", str(theirs.fileno())],
+            [sys.executable, "-m", module, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -99,7 +145,8 @@ def _spawn() -> _Process:
 class Spare:
     """One process that has done its imports and waits."""
 
-    def __init__(self, *, keep: bool = True) -> None:
+    def __init__(self, module: str = AUDIO, *, keep: bool = True) -> None:
+        self._module = module
         self._keep = keep
         self._waiting: _Process | None = None
 
@@ -107,12 +154,12 @@ class Spare:
         """The spare, if it lives; another one starts in its place."""
         taken, self._waiting = self._waiting, None
         if taken is None or taken.popen.poll() is not None:
-            taken = _spawn()
+            taken = _spawn(self._module)
         return taken
 
     def refill(self) -> None:
         if self._keep and (self._waiting is None or self._waiting.popen.poll() is not None):
-            self._waiting = _spawn()
+            self._waiting = _spawn(self._module)
 
     def close(self) -> None:
         if self._waiting is not None:
@@ -121,10 +168,10 @@ class Spare:
             self._waiting = None
 
 
-class Worker:
-    """One media worker, whichever process it is at the moment."""
+class Supervisor(ABC, Generic[Sent, Told]):
+    """One media process, whichever it is at the moment; its heirs know what it must be told after a death."""
 
-    def __init__(self, number: int, begin: Begin, sink: EventSink, spare: Spare) -> None:
+    def __init__(self, number: int, begin: Begin, sink: Callable[[int, Told], None], spare: Spare) -> None:
         self.number = number
         self._begin = begin
         self._sink = sink
@@ -141,21 +188,29 @@ class Worker:
         self.restarts = 0
         self.failed = False
         self._heard = 0.0
-        self._rooms: dict[int, SetRoom] = {}
-        self._streams: dict[int, SetStream] = {}
-        self._talkers: dict[int, SetTalker] = {}
-        self._latched: dict[int, Address] = {}
-        self._reached: dict[int, _Numbers] = {}
-        self._saying: dict[int, Say] = {}
-        self._capturing: dict[int, Capture] = {}
+
+    @abstractmethod
+    def _unpack(self, body: bytes) -> Told:
+        """Read an event; raises :class:`msgspec.MsgspecError`."""
+
+    @abstractmethod
+    def _remember(self, command: Sent) -> Sent:
+        """Keep what must be said again after a restart; the command as it is to be sent."""
+
+    @abstractmethod
+    def _known(self, now: float) -> Iterable[Sent]:
+        """All that a fresh process must be told."""
+
+    @abstractmethod
+    def _note(self, event: Told) -> None:
+        """Learn from an event where the process stands."""
+
+    def _bereaved(self) -> None:
+        """The process died and another one is on its way."""
 
     @property
     def pid(self) -> int:
         return self._process.popen.pid if self._process else 0
-
-    @property
-    def streams(self) -> int:
-        return len(self._streams) + len(self._talkers)
 
     async def start(self) -> Ready:
         """Start the process; returns when its ports are bound.
@@ -170,56 +225,11 @@ class Worker:
         except TimeoutError:
             raise OSError("the media worker did not start within 30 s: is the machine overloaded?") from None
 
-    def send(self, command: Command) -> None:
+    def send(self, command: Sent) -> None:
         """Tell the worker; what it must still know after a restart is remembered."""
-        if isinstance(command, SetStream) and command.send_state is None:
-            command = msgspec.structs.replace(command, send_state=self._numbers(command.stream).state)
-        self._remember(command)
+        command = self._remember(command)
         if self._process is not None:
             self._write(command)
-
-    def _numbers(self, stream: int) -> _Numbers:
-        """Where the stream stands; at first, random numbers (RFC 3550 §5.1), the sequence number's in the lower half:
-        SRTP's first wrap is far away (RFC 3711 §3.3.1)."""
-        known = self._reached.get(stream)
-        if known is None:
-            state = SendState(1 + secrets.randbelow(0xFFFFFFFF), secrets.randbits(15), secrets.randbits(32))
-            known = self._reached[stream] = _Numbers(time.monotonic(), state, 0)
-        return known
-
-    def _remember(self, command: Command) -> None:
-        match command:
-            case SetRoom():
-                self._rooms[command.room] = command
-            case DropRoom():
-                self._rooms.pop(command.room, None)
-            case SetStream():
-                before = self._streams.get(command.stream)
-                if before is not None and (before.remote, before.port) != (command.remote, command.port):
-                    self._latched.pop(command.stream, None)
-                self._streams[command.stream] = command
-            case SetTalker():
-                self._talkers[command.stream] = command
-            case DropStream():
-                for table in (self._streams, self._talkers, self._latched, self._reached):
-                    table.pop(command.stream, None)
-                self._forget_saying(stream=command.stream)
-                for capture in [c for c in self._capturing.values() if c.stream == command.stream]:
-                    del self._capturing[capture.capture]
-            case Say():
-                if command.interrupt:
-                    self._forget_saying(stream=command.stream, room=command.room)
-                self._saying[command.say] = command
-            case Hush():
-                self._forget_saying(stream=command.stream, room=command.room)
-            case Capture():
-                self._capturing[command.capture] = command
-            case _:
-                pass
-
-    def _forget_saying(self, *, stream: int = 0, room: int = 0) -> None:
-        for say in [s for s in self._saying.values() if (s.stream, s.room) == (stream, room)]:
-            del self._saying[say.say]
 
     async def stop(self) -> None:
         """Let it say goodbye to its streams and end."""
@@ -259,7 +269,7 @@ class Worker:
             self._process.popen.wait(1)
         self._process = None
 
-    def _write(self, command: Command) -> None:
+    def _write(self, command: msgspec.Struct) -> None:
         """Commands of one turn of the loop leave together: every send wakes the worker, whose priority is higher than
         ours, and a call takes several."""
         if self._process is None:
@@ -312,7 +322,7 @@ class Worker:
             return
         for frame in self._frames.feed(data):
             try:
-                self._hear(unpack_event(frame))
+                self._hear(self._unpack(frame))
             except msgspec.MsgspecError as error:
                 log.error("worker said something unknown", worker=self.number, error=str(error))
 
@@ -323,33 +333,28 @@ class Worker:
             self._process.popen.send_signal(signal.SIGKILL)
             self._heard = now
 
-    def _hear(self, event: Event) -> None:
+    def _hear(self, event: Told) -> None:
         self._heard = time.monotonic()
-        match event:
-            case Ready():
-                self._spare.refill()
-                if self._ready is not None:
-                    self._ready.set_result(event)
-                    self._ready = None
-                else:
-                    self._replay()
-            case Trouble() if self._ready is not None:
-                self._ready.set_exception(OSError(event.reason))
+        if isinstance(event, Ready):
+            self._spare.refill()
+            if self._ready is not None:
+                self._ready.set_result(event)
                 self._ready = None
-            case Latched():
-                self._latched[event.stream] = event.remote
-            case Report():
-                for figures in event.streams:
-                    if figures.stream in self._streams:
-                        numbers = _Numbers(self._heard, figures.send_state, figures.receive_rollover)
-                        self._reached[figures.stream] = numbers
-            case Said():
-                self._saying.pop(event.say, None)
-            case Captured():
-                self._capturing.pop(event.capture, None)
-            case _:
-                pass
+            else:
+                self._replay()
+        elif isinstance(event, Trouble) and self._ready is not None:
+            self._ready.set_exception(OSError(event.reason))
+            self._ready = None
+        self._note(event)
         self._sink(self.number, event)
+
+    def _replay(self) -> None:
+        """Tell a fresh worker all that the dead one knew."""
+        told = 0
+        for command in self._known(time.monotonic()):
+            self._write(command)
+            told += 1
+        log.info("worker is back", worker=self.number, commands=told)
 
     def _died(self) -> None:
         assert self._process is not None
@@ -370,50 +375,109 @@ class Worker:
             log.critical("worker died too often; its rooms stay silent until the server is restarted")
             return
         self._launch()
+        self._bereaved()
+
+
+class Worker(Supervisor[Command, Event]):
+    """One audio worker."""
+
+    def __init__(self, number: int, begin: Begin, sink: EventSink, spare: Spare) -> None:
+        super().__init__(number, begin, sink, spare)
+        self._rooms: dict[int, SetRoom] = {}
+        self._streams: dict[int, SetStream] = {}
+        self._talkers: dict[int, SetTalker] = {}
+        self._latched: dict[int, Address] = {}
+        self._reached: dict[int, Numbers] = {}
+        self._saying: dict[int, Say] = {}
+        self._capturing: dict[int, Capture] = {}
+
+    @property
+    def streams(self) -> int:
+        return len(self._streams) + len(self._talkers)
+
+    def _unpack(self, body: bytes) -> Event:
+        return unpack_event(body)
+
+    def _numbers(self, stream: int) -> Numbers:
+        known = self._reached.get(stream)
+        if known is None:
+            known = self._reached[stream] = Numbers.drawn(time.monotonic())
+        return known
+
+    def _remember(self, command: Command) -> Command:
+        if isinstance(command, SetStream) and command.send_state is None:
+            command = msgspec.structs.replace(command, send_state=self._numbers(command.stream).state)
+        match command:
+            case SetRoom():
+                self._rooms[command.room] = command
+            case DropRoom():
+                self._rooms.pop(command.room, None)
+            case SetStream():
+                before = self._streams.get(command.stream)
+                if before is not None and (before.remote, before.port) != (command.remote, command.port):
+                    self._latched.pop(command.stream, None)
+                self._streams[command.stream] = command
+            case SetTalker():
+                self._talkers[command.stream] = command
+            case DropStream():
+                for table in (self._streams, self._talkers, self._latched, self._reached):
+                    table.pop(command.stream, None)
+                self._forget_saying(stream=command.stream)
+                for capture in [c for c in self._capturing.values() if c.stream == command.stream]:
+                    del self._capturing[capture.capture]
+            case Say():
+                if command.interrupt:
+                    self._forget_saying(stream=command.stream, room=command.room)
+                self._saying[command.say] = command
+            case Hush():
+                self._forget_saying(stream=command.stream, room=command.room)
+            case Capture():
+                self._capturing[command.capture] = command
+            case _:
+                pass
+        return command
+
+    def _forget_saying(self, *, stream: int = 0, room: int = 0) -> None:
+        for say in [s for s in self._saying.values() if (s.stream, s.room) == (stream, room)]:
+            del self._saying[say.say]
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case Latched():
+                self._latched[event.stream] = event.remote
+            case Report():
+                for figures in event.streams:
+                    if figures.stream in self._streams:
+                        numbers = Numbers(self._heard, figures.send_state, figures.receive_rollover)
+                        self._reached[figures.stream] = numbers
+            case Said():
+                self._saying.pop(event.say, None)
+            case Captured():
+                self._capturing.pop(event.capture, None)
+            case _:
+                pass
+
+    def _bereaved(self) -> None:
         for say in list(self._saying.values()):
             if not say.loop:  # what was being said is over: whoever waits for its end must not wait for ever
                 self._hear(Said(say=say.say, error="the media worker was restarted"))
         for capture in list(self._capturing.values()):
             self._hear(Captured(capture=capture.capture, stream=capture.stream, seconds=0.0))
 
-    def _replay(self) -> None:
-        """Tell a fresh worker all that the dead one knew."""
-        now = time.monotonic()
-        for room in self._rooms.values():
-            self._write(room)
+    def _known(self, now: float) -> Iterable[Command]:
+        yield from self._rooms.values()
         for spec in self._streams.values():
-            self._write(self._resumed(spec, now))
-        for talker in self._talkers.values():
-            self._write(talker)
-        for say in self._saying.values():
-            self._write(say)
-        log.info("worker is back", worker=self.number, rooms=len(self._rooms), streams=len(self._streams))
+            yield self._resumed(spec, now)
+        yield from self._talkers.values()
+        yield from self._saying.values()
 
     def _resumed(self, spec: SetStream, now: float) -> SetStream:
         """A stream's description as of now: its true address, its numbers going on, its keys at their index."""
         latched = self._latched.get(spec.stream)
         if latched is not None:
             spec = msgspec.structs.replace(spec, remote=latched)
-        numbers = self._numbers(spec.stream)
-        state = numbers.state
         clock = int(CLOCK_RATE[kind_of(spec.send)]) if spec.send else 8000
-        sequence = state.sequence + SKIP
-        rollover = state.rollover + (sequence >> 16)
-        sequence &= 0xFFFF
-        resumed = SendState(
-            ssrc=state.ssrc,
-            sequence=sequence,
-            timestamp=(state.timestamp + int((now - numbers.when) * clock)) & 0xFFFFFFFF,
-            rollover=rollover,
-            rtcp_index=state.rtcp_index + SKIP,
-        )
+        numbers = self._numbers(spec.stream).resumed(now, clock)
         # Another death before the next report goes on from here: no SRTP packet index may come twice.
-        self._reached[spec.stream] = _Numbers(now, resumed, numbers.receive_rollover)
-        spec = msgspec.structs.replace(spec, send_state=resumed)
-        if spec.srtp_send is not None:
-            key = msgspec.structs.replace(spec.srtp_send, rollover=rollover)
-            spec = msgspec.structs.replace(spec, srtp_send=key)
-        if spec.srtp_receive is not None:
-            receive: SrtpKey = msgspec.structs.replace(spec.srtp_receive, rollover=numbers.receive_rollover)
-            spec = msgspec.structs.replace(spec, srtp_receive=receive)
-        return spec
+        self._reached[spec.stream] = numbers
+        return resumed(spec, numbers)

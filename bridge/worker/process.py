@@ -12,11 +12,12 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 
 import msgspec
 
 from .beat import Beat
-from .protocol import Begin, Event, Frames, Report, Stop, Trouble, pack, unpack_command
+from .protocol import Begin, Frames, Report, Stop, Trouble, pack, unpack_command
 
 BEAT = 0.020
 """Seconds: the packet time that nearly every phone uses (RFC 3551 §4.2)."""
@@ -33,14 +34,24 @@ BACKLOG = 8 << 20
 class Link:
     """The worker's end of the socket pair; never blocks a beat."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, unpack: Callable[[bytes], object] = unpack_command) -> None:
+        """Args:
+        unpack: reads a command, of which :class:`.protocol.Begin` is one.
+        """
         self._sock = sock
+        self._unpack = unpack
         self._frames = Frames()
         self._out = bytearray()
         self.open = True
 
-    def send(self, event: Event) -> None:
-        if len(self._out) > BACKLOG and isinstance(event, Report):
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def send(self, event: msgspec.Struct, *, spare: bool = False) -> None:
+        """Args:
+        spare: it may be left out where control doesn't keep up.
+        """
+        if len(self._out) > BACKLOG and (spare or isinstance(event, Report)):
             return
         self._out += pack(event)
 
@@ -76,7 +87,7 @@ class Link:
             self.wait(60.0)
             found = self.commands()
             if found:
-                command = unpack_command(found[0])
+                command = self._unpack(found[0])
                 return (command if isinstance(command, Begin) else None), found[1:]
         return None, []
 
@@ -152,7 +163,7 @@ def _obey(beat: Beat, link: Link, messages: list[bytes]) -> bool:
     return True
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Blocks of a beat's size come from the heap and stay there: glibc would map and unmap them every 20 ms, which is
     a page fault for each 4 kB of them."""
     with contextlib.suppress(AttributeError, OSError):  # another libc
@@ -161,14 +172,19 @@ def _keep_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 64 << 20)
 
 
+def link_from(arguments: list[str], unpack: Callable[[bytes], object] = unpack_command) -> Link:
+    """Our end of control's socket pair, whose number is the first argument; signals are for control, which tells us."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sock = socket.socket(fileno=int(arguments[1]))
+    sock.setblocking(False)
+    return Link(sock, unpack)
+
+
 def main() -> int:
     """``python -m bridge.worker.process FD``: FD is our end of control's socket pair."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C on the terminal is for control, which tells us
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _keep_memory()
-    sock = socket.socket(fileno=int(sys.argv[1]))
-    sock.setblocking(False)
-    return run(Link(sock))
+    keep_memory()
+    return run(link_from(sys.argv))
 
 
 if __name__ == "__main__":

@@ -332,7 +332,7 @@ class Frames:
         return found
 
 
-def pack(message: Command | Event) -> bytes:
+def pack(message: msgspec.Struct) -> bytes:
     """One message with its length prefix."""
     body = _encoder.encode(message)
     return len(body).to_bytes(4, "big") + body
