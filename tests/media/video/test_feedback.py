@@ -43,7 +43,7 @@ VECTORS = [
     # RFC 5104 §4.3.1: SSRC, sequence number, 24 bits reserved.
     ("84ce0004 00000001 00000000 000000aa 07000000", FullIntra(1, ((0xAA, 7),))),
     # RFC 5104 §4.2.1: exponent 6 bits, mantissa 17 bits, overhead 9 bits.
-    ("83cd0004 00000001 00000000 000000aa 0803d028", BitrateRequest(1, (BitrateEntry(0xAA, 0x1E8 << 2, 40),))),
+    ("83cd0004 00000001 00000000 000000aa 0b579a28", BitrateRequest(1, (BitrateEntry(0xAA, 0x1ABCD << 2, 40),))),
     ("84cd0002 00000001 00000000", BitrateNotification(1, ())),
     # draft-alvestrand-rmcat-remb-03 §2.2: 250,000 x 4 bit/s for one SSRC.
     ("8fce0005 00000001 00000000 52454d42 010bd090 000000bb", Remb(1, 250_000 << 2, (0xBB,))),
