@@ -47,6 +47,8 @@ logger = structlog.get_logger("visiopont")
 DRAIN = 10.0
 """Seconds for everybody to be told and hung up: Timer F is 32 s (RFC 3261 §17.1.2.2), but who has not answered a BYE in
 five is gone, and service managers wait for us (Docker 10 s before SIGKILL, systemd 90 s)."""
+SAME_SIGNAL = 1.0
+"""Seconds in which another one is the same, come by a second way: to the process group, and passed on by a parent."""
 DEMO = "demo"
 VERSION = version("visiopont")
 Contacts = dict[tuple[Transport, tuple[str, int]], tuple[str, int]]
@@ -83,13 +85,17 @@ async def _first(*events: asyncio.Event) -> None:
 
 def _on_signals() -> asyncio.Event:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    first = 0.0
 
     def told(number: int) -> None:
-        if stop.is_set():
+        nonlocal first
+        if not stop.is_set():
+            first = loop.time()
+            stop.set()
+        elif loop.time() - first > SAME_SIGNAL:
             os._exit(128 + number)  # workers end when our side of their sockets closes
-        stop.set()
 
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told, number)
     return stop

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.interop
 CALLS = 200
 ROUNDS = 5 if os.environ.get("VISIOPONT_LONG") else 3
 GROWTH = 10 * CALLS * ROUNDS
-"""kB from the second round on: the first fills tables and caches, and a call's transactions linger for 32 s, longer than
-all rounds take (some 4 kB a call)."""
+"""kB from the second round on: the first fills tables and caches, and a call's transactions linger for 32 s, longer
+than all rounds take (some 4 kB a call)."""
 
 
 @pytest.mark.timeout(60 + 40 * ROUNDS)
