@@ -77,14 +77,9 @@ class Concealer:
         """The last pitch period, its end made to meet its beginning."""
         rate, past = self._rate, self._past
         low, high = int(SHORTEST * rate), int(LONGEST * rate)
-        window = int(0.020 * rate)
-        recent = past[-window:]
-        energy = float(recent @ recent) + 1.0
-        lags = np.arange(low, high + 1)
-        index = len(past) - window - lags[:, None] + np.arange(window)[None, :]
-        before = past[index]
-        score = (before @ recent) / np.sqrt(np.einsum("ij,ij->i", before, before) * energy + 1.0)
-        period = int(lags[int(np.argmax(score))])
+        fold = max(rate // 8000, 1)
+        near = _best_lag(past[len(past) % fold :].reshape(-1, fold).mean(axis=1), 8000, low // fold, high // fold)
+        period = _best_lag(past, rate, max((near - 1) * fold, low), min((near + 1) * fold, high)) if fold > 1 else near
         overlap = min(period // 4, int(OVERLAP * rate))
         wave = past[-period:].copy()
         ramp = np.linspace(0, 1, overlap, dtype=np.float32)
@@ -102,3 +97,14 @@ class Concealer:
         gain = np.clip(1.0 - STEP * (when - FULL) / 0.010, 0.0, 1.0)
         out: NDArray[np.float32] = (self._wave[at] * gain).astype(np.float32)
         return out
+
+
+def _best_lag(past: NDArray[np.float32], rate: int, low: int, high: int) -> int:
+    """The lag (samples, ``low`` to ``high``) at which the last 20 ms are most like what was before."""
+    window = rate // 50
+    recent = past[-window:]
+    energy = float(recent @ recent) + 1.0
+    lags = np.arange(low, high + 1)
+    before = past[len(past) - window - lags[:, None] + np.arange(window)[None, :]]
+    score = (before @ recent) / np.sqrt(np.einsum("ij,ij->i", before, before) * energy + 1.0)
+    return int(lags[int(np.argmax(score))])

@@ -16,7 +16,7 @@ from bridge.media.codecs import CodecError, FrameDecoder
 from bridge.media.codecs.g711 import PCMA, PCMU
 from bridge.media.codecs.g722 import G722Decoder, G722Level
 from bridge.media.codecs.l16 import MONO as L16
-from bridge.media.codecs.opus import FEC_BELOW, OpusDecoder, packet_ticks
+from bridge.media.codecs.opus import OpusDecoder, packet_ticks, packets_have_fec
 from bridge.media.conceal import Concealer
 from bridge.media.jitter import CONCEAL, NOTHING, PLAY, STRETCH, JitterBuffer, Popped
 from bridge.media.noise import cn_power, comfort_noise
@@ -291,7 +291,7 @@ class Voices:
             at = slots[opus]
             start = at.astype(np.int64) * STRIDE + notes.offset[at]
             ticks[opus] = packet_ticks(self._pool.flat, start, notes.size[at])
-            self._jitter.recoverable[rows[opus]] = self._pool.flat[start] < FEC_BELOW
+            self._jitter.recoverable[rows[opus]] |= packets_have_fec(self._pool.flat, start, notes.size[at])
         other = play & ((kinds == Kind.CN) | (kinds == Kind.EVENT))
         ticks[other] = need[other]
         if other.any():
@@ -430,6 +430,7 @@ class Voices:
         if verdict == CONCEAL and voice.kind == Kind.OPUS and voice.decoder is not None and pull.following[n] >= 0:
             return voice.decoder.recover(self._payload(int(pull.following[n])), samples)
         if verdict in (CONCEAL, STRETCH):
+            # Opus by its own means, though a late packet is not lost: by PESQ that beats repeating a wave beside it.
             source = voice.concealer or voice.decoder
             assert source is not None
             return source.conceal(samples)

@@ -15,7 +15,14 @@ from bridge.media.codecs import CodecError, EncoderSettings, by_name
 from bridge.media.codecs.g711 import PCMA, PCMU, SILENCE, power
 from bridge.media.codecs.g722 import G722Decoder, G722Encoder, G722Level
 from bridge.media.codecs.l16 import MONO, STEREO
-from bridge.media.codecs.opus import DEFAULT_BITRATE, OpusDecoder, OpusEncoder, packet_has_fec, packet_ticks
+from bridge.media.codecs.opus import (
+    DEFAULT_BITRATE,
+    OpusDecoder,
+    OpusEncoder,
+    packet_has_fec,
+    packet_ticks,
+    packets_have_fec,
+)
 
 LAWS = {"pcm_mulaw": PCMU, "pcm_alaw": PCMA}
 SEGMENTS = [
@@ -259,6 +266,19 @@ def test_fec_recovers_better_than_concealment_and_that_is_better_than_silence(sp
         results[how] = distance(clean[at], recovered(blocks, encoder, lost, how)[at])
     assert results["fec"] < 0.75 * results["conceal"]
     assert results["conceal"] < 0.6 * results["silence"]
+
+
+@pytest.mark.parametrize("bitrate", [24000, 32000, 64000])
+def test_where_there_is_any_loss_there_is_fec_and_it_is_seen_in_the_packets(bitrate: int, speech: np.ndarray) -> None:
+    blocks, _ = opus(speech, 10)
+    for loss, told in ((0.0, False), (0.02, True), (0.2, True)):
+        encoder = OpusEncoder(EncoderSettings(fec=True, bitrate=bitrate))
+        encoder.adapt(loss, None)
+        payloads = [encoder.encode(block) for block in blocks]
+        sizes = np.array([len(payload) for payload in payloads], np.int32)
+        pool = np.frombuffer(b"".join(payloads) + b"\0", np.uint8)
+        seen = packets_have_fec(pool, np.concatenate(([0], np.cumsum(sizes)[:-1])), sizes)
+        assert seen[loud(blocks)].mean() > 0.9 if told else not seen.any()
 
 
 def test_recovery_without_fec_in_the_next_packet_is_concealment(speech: np.ndarray) -> None:

@@ -107,9 +107,8 @@ def test_six_codecs_in_one_room_hear_five_tones_and_not_their_own(bridge: Bridge
 @pytest.mark.parametrize("codec", ["L16", "PCMU", "G722", "OPUS"])
 @pytest.mark.parametrize("ptime", [10, 20, 30, 40, 60])
 def test_every_packet_time_is_taken_and_sent(bridge: Bridge, codec: str, ptime: int) -> None:
-    if codec == "OPUS" and ptime == 30:
-        pytest.skip("Opus has no frames of 30 ms")
     a = bridge.phone(codec, join={"ptime": ptime})
+    ptime = 20 if codec == "OPUS" and ptime == 30 else ptime  # it has no frames of 30 ms (RFC 7587 §4.2)
     b = bridge.phone("L16")
     said = sine(500, a.rate, 120).reshape(-1)
     size, position = a.rate * ptime // 1000, 0
@@ -273,3 +272,32 @@ def test_the_speaker_is_named_within_300_ms(bridge: Bridge) -> None:
     before = len(bridge.of(say.Speaking))
     talk(bridge, {0: quiet[:15], 1: sine(300, 8000, 15) + quiet[:15], 2: quiet[:15]})
     assert [e.stream for e in bridge.of(say.Speaking)[before:]] == [2]
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "G722", "L16", "OPUS"])
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_clock_that_is_off_is_followed_without_a_step(bridge: Bridge, codec: str, fast: bool) -> None:
+    """2,500 ppm: every 400 beats a packet too many, or one too few."""
+    a, b = bridge.phone(codec), bridge.phone("L16")
+    said = sine(310, a.rate, 2100)
+    sent = 0
+    for beat in range(1600):
+        count = 1
+        if beat % 400 == 399:
+            count = 2 if fast else 0
+        for _ in range(count):
+            a.send(said[sent])
+            sent += 1
+        bridge.step()
+        if beat == 60:
+            b.packets.clear()
+    pcm = heard(b)
+    natural = np.abs(np.diff(sine(310, 16000, 50).reshape(-1).astype(int))).max()
+    assert np.abs(np.diff(pcm.astype(int))).max() < 1.6 * natural
+    row = bridge.beat.table.rows[1]
+    assert bridge.beat._jitter.delay[row] <= 0.0441
+    assert bridge.beat._jitter.held[row] <= 2
+    if codec == "OPUS":  # its own concealment is made for voices and lets tones fade
+        return
+    level = np.sqrt((pcm.reshape(-1, 320).astype(float) ** 2).mean(axis=1))
+    assert level.min() > 0.6 * np.median(level)

@@ -79,6 +79,23 @@ def packet_ticks(pool: U8, starts: NDArray[np.int64], sizes: I32) -> I32:
     return ticks
 
 
+_LBRR_SHIFT = np.array([6, 6, 5, 4] * 3 + [6, 6] * 2 + [8] * 16, np.uint8)
+"""(32,) by TOC configuration, where the flag is in the byte behind the TOC; 8: nowhere, CELT alone has none."""
+
+
+def packets_have_fec(pool: U8, starts: NDArray[np.int64], sizes: I32) -> NDArray[np.bool_]:
+    """(n,) which packets do carry the one before them: the LBRR flag behind the voice activity flags of their first
+    frame (RFC 6716 §4.2.3). Packets of several frames are not looked into.
+
+    Args:
+        pool: flat bytes; starts, sizes: (n,) where each payload lies.
+    """
+    toc = pool[starts]
+    flag = (pool[starts + 1].astype(np.uint16) >> _LBRR_SHIFT[toc >> 3]) & 1
+    found: NDArray[np.bool_] = (flag == 1) & (toc & 3 == 0) & (sizes > 1)
+    return found
+
+
 def packet_has_fec(payload: Payload) -> bool:
     """Whether a packet may carry the one before it."""
     return len(payload) > 1 and payload[0] < FEC_BELOW
@@ -189,7 +206,8 @@ class OpusEncoder:
             wanted = int(DEFAULT_BITRATE * (1.25 if percent <= 10 else 0.9))
         limits = [limit for limit in (self._settings.bitrate, bitrate) if limit]
         self._set(_SET_BITRATE, max(6000, min([wanted, *limits])))
-        self._set(_SET_LOSS, percent)
+        # Below 6 % libopus leaves FEC out where bits are few (32 kbit/s and less).
+        self._set(_SET_LOSS, max(percent, 6) if percent and self._settings.fec else percent)
 
     def encode(self, pcm: I16) -> bytes:
         whole = np.ascontiguousarray(pcm)
