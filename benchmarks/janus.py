@@ -29,7 +29,7 @@ class JanusServer:
         folder = Path(self._folder.name)
         self._api = folder / "api.sock"
         self._configure(folder, ports)
-        self._command = ["taskset", "-c", str(cpu), "nice", "-n", "-10", "janus", "-F", str(folder), "-d", "3"]
+        self._command = ["taskset", "-c", str(cpu), "nice", "-n", "-10", "janus", "-F", str(folder), "-d", "4"]
         self._log = (folder / "log").open("wb")
         self._number = 0
         self._start()
