@@ -1,6 +1,7 @@
 """The HTTP API under ``/api/v1``, ``/metrics``, ``/health`` and ``/ready``.
 
-Every error is a problem document (RFC 9457) whose ``detail`` says what to do. Every command is an operator's
+Every error is a problem document (RFC 9457) whose ``detail`` says what to do, in French or English as the request
+prefers (``Accept-Language``). Every command is an operator's
 (``by=None`` on the room): there is no authentication yet, so the server listens on loopback.
 """
 
@@ -23,6 +24,7 @@ from bridge.conference.settings import RoomSettings
 
 from .api_page import page
 from .feed import Feed, Listener, TooManyListeners
+from .words import accepted, line, translated
 
 T = TypeVar("T")
 Command: TypeAlias = Callable[[Room, float], T]
@@ -290,24 +292,28 @@ STATUS: Mapping[type[Exception], tuple[int, str]] = {
 def _explain(app: FastAPI) -> None:
     """Say every error in one form."""
 
-    async def known(_request: Request, error: Exception) -> Response:
+    async def known(request: Request, error: Exception) -> Response:
         status, title = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-        return _problem(status, title, str(error))
+        return _problem(request, status, title, str(error))
 
-    async def invalid(_request: Request, error: Exception) -> Response:
+    async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        lines = [f"{'.'.join(map(str, fault['loc'][1:])) or 'body'}: {fault['msg']}" for fault in error.errors()]
-        return _problem(422, "Not understood", "; ".join(lines[:20]))
+        spoken = accepted(request.headers.get("accept-language", ""))
+        lines = []
+        for fault in error.errors()[:20]:
+            where = ".".join(map(str, fault["loc"][1:])) or "body"
+            lines.append(line(where, translated(fault["msg"], spoken), spoken))
+        return _problem(request, 422, "Not understood", "; ".join(lines))
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         detail = error.detail
         if detail in ("Not Found", "Method Not Allowed"):
             detail = f"{request.method} {request.url.path} is not part of the API; /api/docs lists what is."
-        return _problem(error.status_code, "Error", detail, dict(error.headers or {}))
+        return _problem(request, error.status_code, "Error", detail, dict(error.headers or {}))
 
-    async def bug(_request: Request, _error: Exception) -> Response:
-        return _problem(500, "Internal error", "This is a bug of the bridge; its log has the details.")
+    async def bug(request: Request, _error: Exception) -> Response:
+        return _problem(request, 500, "Internal error", "This is a bug of the bridge; its log has the details.")
 
     for kind in STATUS:
         app.add_exception_handler(kind, known)
@@ -320,6 +326,16 @@ def _json(body: bytes, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-def _problem(status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    body = msgspec.json.encode({"type": "about:blank", "title": title, "status": status, "detail": detail})
-    return Response(body, status, headers, media_type="application/problem+json")
+def _problem(
+    request: Request, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A problem document in the language that the request prefers."""
+    spoken = accepted(request.headers.get("accept-language", ""))
+    document = {
+        "type": "about:blank",
+        "title": translated(title, spoken),
+        "status": status,
+        "detail": translated(detail, spoken),
+    }
+    headers = {**(headers or {}), "Content-Language": spoken, "Vary": "Accept-Language"}
+    return Response(msgspec.json.encode(document), status, headers, media_type="application/problem+json")

@@ -20,6 +20,7 @@ from bridge.signalling.flow import Transport
 
 from . import derived, tls
 from .settings import Settings, parse_address, parse_ports
+from .words import decimal, say, translated
 
 Verdict = Literal["ok", "warning", "error"]
 
@@ -40,7 +41,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _platform()
     yield from _rooms(settings)
     if running:
-        yield Finding("ok", "bridge", f"one runs already, process {running['pid']}: its ports are not free, of course")
+        said = say("one runs already, process {pid}: its ports are not free, of course", pid=running["pid"])
+        yield Finding("ok", say("bridge"), said)
     yield from _listeners(settings, running)
     yield from _http(settings, running)
     yield from _tls(settings)
@@ -59,9 +61,12 @@ def limits(settings: Settings) -> Iterator[Finding]:
 
 def _platform() -> Iterator[Finding]:
     if platform.system() != "Linux" or ctypes.sizeof(ctypes.c_void_p) != 8:
-        yield Finding("error", "platform", platform.platform(), "Visiopont needs 64-bit Linux (recvmmsg, sendmmsg).")
+        advice = say("Visiopont needs 64-bit Linux (recvmmsg, sendmmsg).")
+        yield Finding("error", say("platform"), platform.platform(), advice)
     else:
-        yield Finding("ok", "platform", f"{platform.system()} {platform.machine()}, Python {platform.python_version()}")
+        yield Finding(
+            "ok", say("platform"), f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+        )
 
 
 def running_bridge(settings: Settings) -> Mapping[str, Any]:
@@ -80,9 +85,9 @@ def _rooms(settings: Settings) -> Iterator[Finding]:
     try:
         rooms = derived.rooms(settings)
     except ValueError as error:
-        yield Finding("error", "rooms", str(error), "Mend that key in the settings file.")
+        yield Finding("error", say("rooms"), translated(str(error)), say("Mend that key in the settings file."))
     else:
-        yield Finding("ok", "rooms", ", ".join(room.name for room in rooms) or "none from the start")
+        yield Finding("ok", say("rooms"), ", ".join(room.name for room in rooms) or say("none from the start"))
 
 
 def _listeners(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:
@@ -91,11 +96,12 @@ def _listeners(settings: Settings, running: Mapping[str, Any]) -> Iterator[Findi
         kind = socket.SOCK_DGRAM if listener.transport is Transport.UDP else socket.SOCK_STREAM
         fault = _taken(listener.host, listener.port, kind)
         if not fault:
-            yield Finding("ok", f"SIP {listener}", "free")
+            yield Finding("ok", f"SIP {listener}", say("free"))
         elif same := _same_port(listener, running):
-            yield Finding("ok", f"SIP {listener}", f"the running bridge listens there ({same})")
+            there = say("the running bridge listens there ({listener})", listener=same)
+            yield Finding("ok", f"SIP {listener}", there)
         else:
-            advice = "Stop what uses it (ss -lnp shows it), or listen elsewhere with --sip."
+            advice = say("Stop what uses it (ss -lnp shows it), or listen elsewhere with --sip.")
             yield Finding("error", f"SIP {listener}", fault, advice)
 
 
@@ -107,15 +113,16 @@ def _same_port(listener: Listener, running: Mapping[str, Any]) -> str:
 
 def _http(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:
     if not settings.http.listen:
-        yield Finding("warning", "HTTP", "off", "Without it `visiopont rooms`, `call` and `top` see nothing.")
+        advice = say("Without it `visiopont rooms`, `call` and `top` see nothing.")
+        yield Finding("warning", "HTTP", say("off"), advice)
         return
     fault = _taken(*parse_address(settings.http.listen), socket.SOCK_STREAM)
     if not fault:
-        yield Finding("ok", f"HTTP {settings.http.listen}", "free")
+        yield Finding("ok", f"HTTP {settings.http.listen}", say("free"))
     elif running:
-        yield Finding("ok", f"HTTP {settings.http.listen}", "the running bridge answers")
+        yield Finding("ok", f"HTTP {settings.http.listen}", say("the running bridge answers"))
     else:
-        advice = "Stop what uses it (ss -lntp shows it), or listen elsewhere with --http."
+        advice = say("Stop what uses it (ss -lntp shows it), or listen elsewhere with --http.")
         yield Finding("error", f"HTTP {settings.http.listen}", fault, advice)
 
 
@@ -128,7 +135,7 @@ def _taken(host: str, port: int, kind: socket.SocketKind) -> str:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((host, port))
     except OSError as error:
-        return error.strerror or str(error)
+        return translated(error.strerror or str(error))
     return ""
 
 
@@ -140,56 +147,57 @@ def _tls(settings: Settings) -> Iterator[Finding]:
         context = tls.server_context(settings.sip)
         tls.client_context(settings.sip)
     except OSError as error:
-        yield Finding("error", "TLS", str(error), "Check that both files are readable, are PEM, and belong together.")
+        advice = say("Check that both files are readable, are PEM, and belong together.")
+        yield Finding("error", "TLS", translated(str(error)), advice)
         return
     if context is None:
-        yield Finding("error", "TLS", "no certificate", "Set [sip] tls_certificate (and tls_key) to PEM files.")
+        advice = say("Set [sip] tls_certificate (and tls_key) to PEM files.")
+        yield Finding("error", "TLS", say("no certificate"), advice)
     else:
         yield Finding("ok", "TLS", settings.sip.tls_certificate)
 
 
 def _media(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _workers(settings)
-    if running.get("media_ports") == settings.media.ports:
-        yield Finding("ok", "media ports", f"{settings.media.ports} serve the running bridge")
+    subject, wanted = say("media ports"), settings.media.ports
+    if running.get("media_ports") == wanted:
+        yield Finding("ok", subject, say("{ports} serve the running bridge", ports=wanted))
         return
-    ports = parse_ports(settings.media.ports)
+    ports = parse_ports(wanted)
     host = derived.media_host(settings) or "::"
     taken = []
     for port in ports:
         try:
             open_socket(host, port, buffer=4096).close()
         except OSError as error:
-            taken.append((port, error.strerror))
+            taken.append((port, error.strerror or str(error)))
     if len(taken) >= len(ports) - 1:
-        yield Finding(
-            "error", "media ports", f"none of {settings.media.ports} is free: {taken[0][1]}", "Set --media-ports."
-        )
+        fault = say("none of {ports} is free: {error}", ports=wanted, error=translated(taken[0][1]))
+        yield Finding("error", subject, fault, say("Set --media-ports."))
     elif taken:
-        yield Finding("warning", "media ports", f"{len(taken)} of {len(ports)} are taken; the others serve.")
+        some = say("{taken} of {all} are taken; the others serve.", taken=len(taken), all=len(ports))
+        yield Finding("warning", subject, some)
     else:
-        yield Finding("ok", "media ports", f"{settings.media.ports} free")
+        yield Finding("ok", subject, say("{ports} free", ports=wanted))
 
 
 def _workers(settings: Settings) -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0))
-    if settings.media.workers > max(1, cores - 1):
-        yield Finding(
-            "warning",
-            "workers",
-            f"{settings.media.workers} workers on {cores} cores",
-            f"Leave a core to signalling: --workers {max(1, cores - 1)}.",
-        )
+    cores, media = len(os.sched_getaffinity(0)), settings.media
+    if media.workers > max(1, cores - 1):
+        said = say("{workers} workers on {cores} cores", workers=media.workers, cores=cores)
+        advice = say("Leave a core to signalling: --workers {workers}.", workers=max(1, cores - 1))
+        yield Finding("warning", say("workers"), said, advice)
     else:
-        yield Finding("ok", "workers", f"{settings.media.workers} on {cores} cores")
-    streams = settings.media.workers * settings.media.streams
+        yield Finding("ok", say("workers"), say("{workers} on {cores} cores", workers=media.workers, cores=cores))
+    streams = media.workers * media.streams
     if settings.sip.max_calls > streams:
-        yield Finding(
-            "warning",
-            "calls",
-            f"[sip] max_calls is {settings.sip.max_calls}, but the workers hold {streams} streams",
-            "Raise [media] workers or streams, or lower max_calls.",
+        said = say(
+            "[sip] max_calls is {calls}, but the workers hold {streams} streams",
+            calls=settings.sip.max_calls,
+            streams=streams,
         )
+        advice = say("Raise [media] workers or streams, or lower max_calls.")
+        yield Finding("warning", say("calls"), said, advice)
 
 
 def _codecs(settings: Settings) -> Iterator[Finding]:
@@ -201,11 +209,10 @@ def _codecs(settings: Settings) -> Iterator[Finding]:
         try:
             by_name(name.upper(), int(clock or default))
         except (LookupError, ValueError, OSError) as error:
-            yield Finding(
-                "error", f"codec {text}", str(error), "Take it out of [media] codecs, or mend the installation."
-            )
+            advice = say("Take it out of [media] codecs, or mend the installation.")
+            yield Finding("error", say("codec {name}", name=text), translated(str(error)), advice)
         else:
-            yield Finding("ok", f"codec {text}", "works")
+            yield Finding("ok", say("codec {name}", name=text), say("works"))
 
 
 def _clock() -> Iterator[Finding]:
@@ -217,25 +224,17 @@ def _clock() -> Iterator[Finding]:
         late.append(time.monotonic() - start - 0.002)
     worst = max(late) * 1000
     if resolution > 1e-4 or worst > 10:
-        yield Finding(
-            "warning",
-            "clock",
-            f"a 2 ms sleep took up to {worst + 2:.1f} ms",
-            "This machine is too busy for steady sound.",
-        )
+        said = say("a 2 ms sleep took up to {longest} ms", longest=decimal(worst + 2, 1))
+        yield Finding("warning", say("clock"), said, say("This machine is too busy for steady sound."))
     else:
-        yield Finding("ok", "clock", f"wakes within {worst:.2f} ms")
+        yield Finding("ok", say("clock"), say("wakes within {worst} ms", worst=decimal(worst, 2)))
 
     class Timex(ctypes.Structure):
         _fields_ = (("modes", ctypes.c_uint), ("pad", ctypes.c_byte * 512))
 
     if ctypes.CDLL(None).adjtimex(ctypes.byref(Timex())) == 5:  # TIME_ERROR
-        yield Finding(
-            "warning",
-            "wall clock",
-            "not synchronised",
-            "Run an NTP client: call records carry its time (media does not).",
-        )
+        advice = say("Run an NTP client: call records carry its time (media does not).")
+        yield Finding("warning", say("wall clock"), say("not synchronised"), advice)
 
 
 def _kernel(settings: Settings) -> Iterator[Finding]:
@@ -243,14 +242,13 @@ def _kernel(settings: Settings) -> Iterator[Finding]:
     with open_socket(derived.media_host(settings) or "::", 0) as sock:
         got = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     if got < 4 << 20:
-        yield Finding(
-            "warning",
-            "socket buffers",
-            f"{got >> 10} kB a media socket (net.core.rmem_max is {limit})",
-            "For more than some hundred callers: sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608.",
+        said = say("{size} kB a media socket (net.core.rmem_max is {limit})", size=got >> 10, limit=limit)
+        advice = say(
+            "For more than some hundred callers: sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608."
         )
+        yield Finding("warning", say("socket buffers"), said, advice)
     else:
-        yield Finding("ok", "socket buffers", f"{got >> 20} MB a media socket")
+        yield Finding("ok", say("socket buffers"), say("{size} MB a media socket", size=got >> 20))
 
 
 def _data(settings: Settings) -> Iterator[Finding]:
@@ -261,6 +259,7 @@ def _data(settings: Settings) -> Iterator[Finding]:
         probe.write_bytes(b"x")
         probe.unlink()
     except OSError as error:
-        yield Finding("error", "data directory", str(error), "Choose a writable one with --data.")
+        advice = say("Choose a writable one with --data.")
+        yield Finding("error", say("data directory"), translated(str(error)), advice)
     else:
-        yield Finding("ok", "data directory", str(data))
+        yield Finding("ok", say("data directory"), str(data))

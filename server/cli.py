@@ -23,9 +23,13 @@ from . import reference
 from . import settings as settings_module
 from .settings import Settings
 from .top import marks
+from .usage import Command, Group
+from .words import language, line, say, translated
 
 app = typer.Typer(
-    help="Visiopont: a SIP/RTP conference bridge. / Visiopont : un pont de conférence SIP/RTP.",
+    cls=Group,
+    help=say("Visiopont: a SIP/RTP conference bridge."),
+    subcommand_metavar=say("COMMAND [ARGS]..."),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,13 +37,15 @@ app = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 
-Config = Annotated[Path | None, typer.Option("--config", help="TOML file; default: visiopont.toml if it is there")]
-SipFlag = Annotated[list[str] | None, typer.Option("--sip", help="listener, as udp:127.0.0.1:5060; repeatable")]
-HttpFlag = Annotated[str | None, typer.Option("--http", help="HTTP address, as 127.0.0.1:8080; '' for none")]
-PortsFlag = Annotated[str | None, typer.Option("--media-ports", help="UDP port range, as 16000-16255")]
-WorkersFlag = Annotated[int | None, typer.Option("--workers", help="media processes, one a core")]
-DataFlag = Annotated[Path | None, typer.Option("--data", help="directory for what is kept")]
-Server = Annotated[str, typer.Option("--server", envvar="VISIOPONT_SERVER", help="the running bridge's HTTP address")]
+Config = Annotated[Path | None, typer.Option("--config", help=say("TOML file; default: visiopont.toml if it is there"))]
+SipFlag = Annotated[list[str] | None, typer.Option("--sip", help=say("listener, as udp:127.0.0.1:5060; repeatable"))]
+HttpFlag = Annotated[str | None, typer.Option("--http", help=say("HTTP address, as 127.0.0.1:8080; '' for none"))]
+PortsFlag = Annotated[str | None, typer.Option("--media-ports", help=say("UDP port range, as 16000-16255"))]
+WorkersFlag = Annotated[int | None, typer.Option("--workers", help=say("media processes, one a core"))]
+DataFlag = Annotated[Path | None, typer.Option("--data", help=say("directory for what is kept"))]
+Server = Annotated[
+    str, typer.Option("--server", envvar="VISIOPONT_SERVER", help=say("the running bridge's HTTP address"))
+]
 FILES = 16_384
 """Open files: :data:`bridge.io.CONNECTIONS`, HTTP, handshakes and workers, with room to spare."""
 DEFAULT_SERVER = "http://127.0.0.1:8080"
@@ -70,18 +76,20 @@ def _load(config: Path | None, flags: dict[str, Any]) -> Settings:
         return settings_module.load(config, flags)
     except ValidationError as error:
         for fault in settings_module.faults(error):
-            _complain("settings", fault)
+            _complain(say("settings"), fault)
     except (OSError, ValueError) as error:
-        _complain("settings", str(error))
+        _complain(say("settings"), translated(str(error)))
     raise typer.Exit(2)
 
 
 def _complain(subject: str, text: str) -> None:
     """One line on standard error, not wrapped: others may read it too."""
-    err.print(Text(f"{subject}: ", style="bold red") + Text(text), soft_wrap=True)
+    said = Text(line(subject, text))
+    said.stylize("bold red", 0, len(subject) + 2)
+    err.print(said, soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=Command, help=say("Run the bridge."))
 def serve(
     config: Config = None,
     sip: SipFlag = None,
@@ -90,11 +98,10 @@ def serve(
     workers: WorkersFlag = None,
     data: DataFlag = None,
 ) -> None:
-    """Run the bridge."""
     _run(_load(config, _flags(sip, http, media_ports, workers, data)), demo=False)
 
 
-@app.command()
+@app.command(cls=Command, help=say("Run the bridge with a room `demo` in which three people talk already."))
 def demo(
     config: Config = None,
     sip: SipFlag = None,
@@ -103,7 +110,6 @@ def demo(
     workers: WorkersFlag = None,
     data: DataFlag = None,
 ) -> None:
-    """Run the bridge with a room `demo` in which three people talk already."""
     _run(_load(config, _flags(sip, http, media_ports, workers, data)), demo=True)
 
 
@@ -123,13 +129,13 @@ def _run(settings: Settings, *, demo: bool) -> None:
     try:
         status = asyncio.run(run(settings, demo=demo))
     except (OSError, ValueError) as error:
-        _complain("visiopont", str(error))
-        err.print("`visiopont check` says more.", highlight=False)
+        _complain("visiopont", translated(str(error)))
+        err.print(say("`visiopont check` says more."), highlight=False)
         status = 1
     raise typer.Exit(status)
 
 
-@app.command()
+@app.command(cls=Command, help=say("Say what is wrong with settings, ports, codecs or clock, and what to do."))
 def check(
     config: Config = None,
     sip: SipFlag = None,
@@ -138,26 +144,27 @@ def check(
     workers: WorkersFlag = None,
     data: DataFlag = None,
 ) -> None:
-    """Say what is wrong with settings, ports, codecs or clock, and what to do."""
     from .check import examine
 
     settings = _load(config, _flags(sip, http, media_ports, workers, data))
     failed = False
-    colours = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "error": "[red]error[/]  "}
+    verdicts = {"ok": say("ok"), "warning": say("warning"), "error": say("error")}
+    colours = {"ok": "green", "warning": "yellow", "error": "red"}
+    width = max(map(len, verdicts.values())) + 1
     for finding in examine(settings):
         failed |= finding.verdict == "error"
-        out.print(f"{colours[finding.verdict]} {escape(finding.subject)}: {escape(finding.detail)}", soft_wrap=True)
+        verdict = Text(f"{verdicts[finding.verdict]:<{width}}", style=colours[finding.verdict])
+        out.print(verdict + Text(line(finding.subject, finding.detail)), soft_wrap=True)
         if finding.advice:
-            out.print(f"        {escape(finding.advice)}", soft_wrap=True)
+            out.print(Text(" " * width + finding.advice), soft_wrap=True)
     raise typer.Exit(1 if failed else 0)
 
 
-@app.command("settings")
+@app.command("settings", cls=Command, help=say("Print the settings in force, or their reference."))
 def show_settings(
     config: Config = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="the reference page instead of the values")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help=say("the reference page instead of the values"))] = False,
 ) -> None:
-    """Print the settings in force, or their reference."""
     if markdown:
         sys.stdout.write(reference.markdown())
         return
@@ -170,16 +177,18 @@ def show_settings(
 def _ask(server: str, method: str, path: str, **wanted: Any) -> Any:
     """One API call; every failure ends in a sentence that says what to do."""
     try:
-        answer = httpx.request(method, server.rstrip("/") + path, json=wanted or None, timeout=10)
+        headers = {"Accept-Language": language()}
+        answer = httpx.request(method, server.rstrip("/") + path, json=wanted or None, headers=headers, timeout=10)
     except httpx.HTTPError as error:
-        _complain("visiopont", f"no bridge answers at {server} ({error}).")
-        err.print("Start one with `visiopont demo`, or name yours with --server.", highlight=False)
+        why = translated(str(error))
+        _complain("visiopont", say("no bridge answers at {server} ({error}).", server=server, error=why))
+        err.print(say("Start one with `visiopont demo`, or name yours with --server."), highlight=False)
         raise typer.Exit(1) from None
     body: Any = None
     with contextlib.suppress(ValueError):
         body = answer.json()
     if not isinstance(body, dict):
-        _complain("visiopont", f"{server} answers, but is no Visiopont: name yours with --server.")
+        _complain("visiopont", say("{server} answers, but is no Visiopont: name yours with --server.", server=server))
         raise typer.Exit(1)
     if answer.is_error:
         _complain("visiopont", str(body.get("detail", answer.reason_phrase)))
@@ -187,47 +196,47 @@ def _ask(server: str, method: str, path: str, **wanted: Any) -> Any:
     return body
 
 
-@app.command()
+@app.command(cls=Command, help=say("List the rooms of a running bridge and who is in them."))
 def rooms(server: Server = DEFAULT_SERVER) -> None:
-    """List the rooms of a running bridge and who is in them."""
     found = _ask(server, "GET", "/api/v1/rooms")["rooms"]
     if not found:
-        out.print("No room is on. Dial any name to open one, as in sip:meeting@HOST.", highlight=False)
+        out.print(say("No room is on. Dial any name to open one, as in sip:meeting@HOST."), highlight=False)
         return
-    table = Table("room", "number", "state", "no.", "participant", "role", "", box=None)
+    names = say("room"), say("number"), say("state"), say("no."), say("participant"), say("role"), ""
+    table = Table(*names, box=None)
+    roles = {"host": say("host"), "guest": say("guest")}
     for room in found:
-        state = "locked" if room["locked"] else "on" if room["on"] else "empty"
+        state = say("locked") if room["locked"] else say("on") if room["on"] else say("empty")
         head = (escape(room["name"]), room["number"], state)
         for person in room["participants"]:
-            table.add_row(
-                *head, str(person["number"]), escape(person["name"]), person["role"], ", ".join(marks(person))
-            )
+            role = roles.get(person["role"], person["role"])
+            table.add_row(*head, str(person["number"]), escape(person["name"]), role, ", ".join(marks(person)))
             head = ("", "", "")
         for callee in room["dialling"]:
-            table.add_row(*head, str(callee["participant"]), escape(callee["uri"]), "", "being called")
+            table.add_row(*head, str(callee["participant"]), escape(callee["uri"]), "", say("being called"))
             head = ("", "", "")
         if head[0]:
             table.add_row(*head, "", "", "", "")
     out.print(table)
 
 
-@app.command()
+@app.command(cls=Command, help=say("Dial out: call somebody into a room."))
 def call(
-    uri: Annotated[str, typer.Argument(help="whom to call, as sip:alice@192.0.2.7")],
-    room: Annotated[str, typer.Option("--room", help="the room that the call joins")],
+    uri: Annotated[str, typer.Argument(help=say("whom to call, as sip:alice@192.0.2.7"))],
+    room: Annotated[str, typer.Option("--room", help=say("the room that the call joins"))],
     server: Server = DEFAULT_SERVER,
 ) -> None:
-    """Dial out: call somebody into a room."""
     answer = _ask(server, "POST", f"/api/v1/rooms/{quote(room, safe='')}/calls", uri=uri)
-    out.print(f"Calling {escape(uri)} into room {escape(room)} (participant {answer['participant']}).", highlight=False)
+    number = answer["participant"]
+    said = say("Calling {uri} into room {room} (participant {participant}).", uri=uri, room=room, participant=number)
+    out.print(Text(said), soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=Command, help=say("Watch rooms, participants, levels, loss, jitter and the beat, live."))
 def top(
     server: Server = DEFAULT_SERVER,
-    once: Annotated[bool, typer.Option("--once", help="print one picture and end")] = False,
+    once: Annotated[bool, typer.Option("--once", help=say("print one picture and end"))] = False,
 ) -> None:
-    """Watch rooms, participants, levels, loss, jitter and the beat, live."""
     from .top import watch
 
     watch(lambda: _ask(server, "GET", "/api/v1/status"), out, once=once)

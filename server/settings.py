@@ -23,6 +23,8 @@ from pydantic_settings import (
 
 from bridge.io import Listener
 
+from .words import line, translated
+
 
 class Section(BaseModel):
     """A frozen part of the settings; a key that nobody knows is an error, not a surprise."""
@@ -270,14 +272,14 @@ def load(file: Path | None, flags: dict[str, Any]) -> Settings:
 
 
 def faults(error: ValidationError) -> Iterator[str]:
-    """Every fault as a line that names the key and says what to write."""
+    """Every fault as a line that names the key and says, in the terminal's language, what to write."""
     for fault in error.errors():
         path = [str(part) for part in fault["loc"]]
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             near = difflib.get_close_matches(path[-1], _keys(path[:-1]), 1)
-            message = f"there is no such key{f'; did you mean {near[0]!r}?' if near else ''}"
-        yield f"{_dotted(path)}: {message}"
+            message = "there is no such key" + (f"; did you mean {near[0]!r}?" if near else "")
+        yield line(_dotted(path), translated(message))
 
 
 def _dotted(path: list[str]) -> str:

@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from .words import decimal, say
+
 PERIOD = 1.0
 """Seconds: workers report once a second."""
 WIDTH = 10
@@ -31,14 +33,14 @@ def meter(level_dbov: float) -> Text:
 def marks(person: Json) -> list[str]:
     """What is particular about a participant, in words."""
     said = (
-        ("speaking", person["speaking"]),
-        ("lobby", person["state"] == "lobby"),
-        ("muted by host", person["muted_by_host"]),
-        ("muted", person["muted_by_self"]),
-        ("deaf", person["deaf"]),
-        (f"hand {person['hand']}", person["hand"]),
-        ("on hold", (person["media"] or {}).get("on_hold")),
-        ("SRTP", (person["media"] or {}).get("secure")),
+        (say("speaking"), person["speaking"]),
+        (say("lobby"), person["state"] == "lobby"),
+        (say("muted by host"), person["muted_by_host"]),
+        (say("muted"), person["muted_by_self"]),
+        (say("deaf"), person["deaf"]),
+        (say("hand {place}", place=person["hand"]), person["hand"]),
+        (say("on hold"), (person["media"] or {}).get("on_hold")),
+        (say("SRTP"), (person["media"] or {}).get("secure")),
     )
     return [mark for mark, on in said if on]
 
@@ -55,7 +57,7 @@ def picture(status: Json, lines: int) -> Group:
     left = lines - 4 - len(status["workers"])
     for number, room in enumerate(on):
         if left < 4:
-            parts.append(Text(f"... and {len(on) - number} more rooms", style="dim"))
+            parts.append(Text(say("... and {count} more rooms", count=len(on) - number), style="dim"))
             break
         share = max(2, left // (len(on) - number) - 2)
         table, used = _room(room, share)
@@ -68,33 +70,46 @@ def _head(status: Json, on: Sequence[Json]) -> Text:
     hours, rest = divmod(int(status["uptime"]), 3600)
     head = Text(f"Visiopont {status['version']}", style="bold")
     people = sum(len(room["participants"]) for room in on)
-    head.append(
-        f"   rooms {len(on)}   participants {people}   calls {status['calls']}"
-        f"   registered {status['registrations']}   up {hours}:{rest // 60:02}:{rest % 60:02}",
-        style="not bold",
+    figures = (
+        say("rooms {count}", count=len(on)),
+        say("participants {count}", count=people),
+        say("calls {count}", count=status["calls"]),
+        say("registered {count}", count=status["registrations"]),
+        say("up {time}", time=f"{hours}:{rest // 60:02}:{rest % 60:02}"),
     )
+    for figure in figures:
+        head.append(f"   {figure}", style="not bold")
     if not status["ready"]:
-        head.append("   takes no calls", style="bold red")
+        head.append(f"   {say('takes no calls')}", style="bold red")
     return head
 
 
-def _table(first: str, *others: str) -> Table:
+def _table(first: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(first, no_wrap=True, min_width=14, max_width=28)
-    for name in others:
-        left = name in ("level", "codec", "")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True)
     return table
 
 
+def _words(table: Table, *names: str) -> None:
+    for name in names:
+        table.add_column(name, no_wrap=True)
+
+
+def _figures(table: Table, *names: str) -> None:
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+
+
 def _workers(workers: Sequence[Json]) -> Table:
-    table = _table("worker", "pid", "streams", "beat p50", "p99", "max ms", "late", "CPU", "restarts")
+    table = _table(say("worker"))
+    _figures(table, say("pid"), say("streams"), say("beat p50"), say("p99"), say("max ms"))
+    _figures(table, say("late"), say("CPU"), say("restarts"))
     for worker in workers:
         table.add_row(
-            "failed" if worker["failed"] else str(worker["number"]),
+            say("failed") if worker["failed"] else str(worker["number"]),
             str(worker["pid"]),
             str(worker["streams"]),
-            *(f"{worker[f'beat_{name}_ms']:.2f}" for name in ("p50", "p99", "max")),
+            *(decimal(worker[f"beat_{name}_ms"], 2) for name in ("p50", "p99", "max")),
             str(worker["beats_late"]),
             f"{worker['cpu'] * 100:.0f} %",
             str(worker["restarts"]),
@@ -104,28 +119,35 @@ def _workers(workers: Sequence[Json]) -> Table:
 
 def _room(room: Json, share: int) -> tuple[Table, int]:
     """A room in at most ``share`` lines, and how many it took."""
-    name = f"[bold]{escape(room['name'])}[/] {room['number']}{' (locked)' if room['locked'] else ''}"
-    table = _table(name, "level", "codec", "loss", "jitter", "delay", "rtt ms", "")
+    name = f"[bold]{escape(room['name'])}[/] {room['number']}"
+    if room["locked"]:
+        name += f" {say('(locked)')}"
+    table = _table(name)
+    _words(table, say("level"), say("codec"))
+    _figures(table, say("loss"), say("jitter"), say("delay"), say("rtt ms"))
+    _words(table, "")
     people = room["participants"]
     shown = people if len(people) <= share else sorted(people, key=interest)[: share - 1]
     for person in shown:
         table.add_row(escape(person["name"]), *_media(person["media"]), ", ".join(marks(person)))
     if len(shown) < len(people):
-        table.add_row(f"[dim]... and {len(people) - len(shown)} more[/]")
+        table.add_row(f"[dim]{say('... and {count} more', count=len(people) - len(shown))}[/]")
     return table, min(len(people), share)
 
 
 def _media(media: Json | None) -> tuple[Text | str, ...]:
     if media is None:
-        return "", "[dim]simulated[/]", "", "", "", ""
+        return "", "", "", "", "", ""
+    if not media["codec"]:
+        return meter(media["level_dbov"]), f"[dim]{say('simulated')}[/]", "", "", "", ""
     if "received" not in media:
         return meter(SILENCE), media["codec"], "", "", "", ""
     received, lost = media["received"], media["lost"]
     return (
         meter(media["level_dbov"]),
         media["codec"],
-        f"{100 * lost / max(received + lost, 1):.1f} %",
-        f"{media['jitter_ms']:.1f}",
+        f"{decimal(100 * lost / max(received + lost, 1), 1)} %",
+        decimal(media["jitter_ms"], 1),
         f"{media['delay_ms']:.0f}",
         f"{media['round_trip_ms']:.0f}",
     )

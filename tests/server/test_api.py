@@ -318,3 +318,27 @@ def test_what_other_pages_send_behind_an_operators_back_is_kept_out(headers: dic
 
 def test_an_exposed_api_answers_to_its_names() -> None:
     assert guarded({"Host": "bridge.example"}, local=False) == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("/rooms/nix/lock", None, "la salle «\u00a0nix\u00a0» n'est pas ouverte"),
+        ("/rooms/demo/lok", None, "Une salle ne connaît pas"),
+        ("/rooms/demo/participants/99/mute", None, "le participant 99 n'est pas dans la salle demo"),
+        ("/rooms/demo/participants/1/gain", {"voice": 99}, "voice\u00a0: écrivez au plus 12"),
+        ("/rooms", {"name": "x", "numbr": "1"}, "salle x\u00a0: aucun réglage ne s'appelle numbr"),
+        ("/nix", None, "ne fait pas partie de l'API"),
+    ],
+)
+def test_errors_are_in_the_language_that_the_request_prefers(path: str, body: object, says: str) -> None:
+    async def act(_bridge: Control, client: httpx.AsyncClient) -> list[httpx.Response]:
+        asked = [{"Accept-Language": header} for header in ("fr-CA,fr;q=0.9,en;q=0.5", "en-CA")]
+        return [await client.post(f"/api/v1{path}", json=body, headers=headers) for headers in asked]
+
+    spoken, english = during(occupied("Alice"), act)
+    assert says in spoken.json()["detail"]
+    assert spoken.headers["content-language"] == "fr-CA"
+    assert says not in english.json()["detail"]
+    assert english.headers["content-language"] == "en-CA"
+    assert spoken.status_code == english.status_code
