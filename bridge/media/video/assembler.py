@@ -17,7 +17,8 @@ WINDOW: Final = 1024
 """Packets ahead of or behind the expected one that still belong to the stream; what is further is another's, or the
 sender began anew. Two keyframes of 1080p at 600 kB, and below RFC 3550 A.1's MAX_DROPOUT (3000)."""
 MOST_ASKED: Final = 256
-"""Missing packets that are still asked for. Where more is lost a keyframe costs less than all of them."""
+"""Missing packets that are still asked for. Where more is lost a keyframe costs less than all of them; more at once are
+not even waited for."""
 KEYFRAMES: Final = 8
 """Keyframes that wait behind something missing; the latest count."""
 LEAD: Final = 32
@@ -70,7 +71,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A keyframe is needed: hold the picture, ask the sender. Comes again until there is one."""
+    """A keyframe is needed: hold the picture, ask the sender. Comes again, while packets do, until there is one."""
 
     ssrc: int
     since: float
@@ -160,6 +161,7 @@ class Assembler:
         self._dark_since = 0.0
         self._ask_due: float | None = None
         self._asked = 0
+        self._heard = 0  # packets that had come when it was last said
         self._whole = False
 
     # ------------------------------------------------------------------------------------------ packets come
@@ -227,9 +229,13 @@ class Assembler:
             return
         now = packet[3]
         if number > self._highest:
-            due = now + self.settings.patience
-            for gap in range(max(self._highest + 1, self._cursor), number):
-                self._gaps[gap] = _Gap(now, due)
+            first = max(self._highest + 1, self._cursor)
+            if number - first > MOST_ASKED:
+                self.figures.abandoned += number - first
+            else:
+                due = now + self.settings.patience
+                for gap in range(first, number):
+                    self._gaps[gap] = _Gap(now, due)
             self._highest = number
         else:
             self._fill(number)
@@ -337,9 +343,11 @@ class Assembler:
         if self._gaps and self.settings.nack and len(self._gaps) <= MOST_ASKED:
             self._report_missing(now)
         if self._ask_due is not None and now >= self._ask_due:
-            assert self.ssrc is not None
-            self._events.append(Lost(self.ssrc, self._dark_since, self._asked))
-            self._asked += 1
+            if self.figures.packets != self._heard:  # who sends nothing has his camera off
+                assert self.ssrc is not None
+                self._events.append(Lost(self.ssrc, self._dark_since, self._asked))
+                self._asked += 1
+                self._heard = self.figures.packets
             self._ask_due = now + max(self.settings.ask_again, 2 * self.round_trip)
         events, self._events = self._events, []
         return events

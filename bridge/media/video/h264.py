@@ -165,7 +165,10 @@ class H264Depacketiser:
             data, kinds, count = _joined(payloads)
         except IndexError:
             raise PayloadError("a payload cut short") from None
-        if kinds & _SETS or data.count(nal.CODE) != count:
+        codes = data.count(nal.CODE)
+        if codes > nal.MAX_UNITS:
+            raise PayloadError("too many NAL units")
+        if kinds & _SETS or codes != count:
             # A start code inside of a NAL unit: some pack whole access units; whoever means ill hides an SPS there.
             kinds = self._look_through(data)
         if not kinds & _SLICES:
@@ -177,16 +180,19 @@ class H264Depacketiser:
         return Picture(data, keyframe, sps.width if sps else 0, sps.height if sps else 0)
 
     def _look_through(self, data: bytes) -> int:
-        kinds = 0
+        kinds = new = 0
         for unit in nal.split(data):
             kinds |= 1 << (unit[0] & 31)
-            self._look(unit)
+            new += self._look(unit)
+            if new > nal.MAX_NEW:
+                raise PayloadError("too many sequence parameter sets")
         return kinds
 
-    def _look(self, unit: bytes) -> None:
+    def _look(self, unit: bytes) -> bool:
+        """Check and remember a parameter set; whether it is an SPS never seen."""
         kind = unit[0] & 31
         if kind not in (SPS, PPS) or self._sets.known(kind, unit):
-            return
+            return False
         if kind == SPS:
             self.sps = parse_sps(unit, self._limits)
             self._sets.keep(SPS, self.sps.identifier, unit)
@@ -195,6 +201,7 @@ class H264Depacketiser:
             if identifier > 255:
                 raise PayloadError("a parameter out of range")
             self._sets.keep(PPS, identifier, unit)
+        return kind == SPS
 
 
 def _joined(payloads: Sequence[bytes]) -> tuple[bytes, int, int]:
@@ -227,6 +234,8 @@ def _joined(payloads: Sequence[bytes]) -> tuple[bytes, int, int]:
             count += 1
             parts += (nal.START, payload)
         elif kind == STAP_A:
+            if count > nal.MAX_UNITS:
+                raise PayloadError("too many NAL units")
             for unit in _aggregated(payload):
                 kinds |= 1 << (unit[0] & 31)
                 count += 1

@@ -66,11 +66,16 @@ class H265Depacketiser:
             data, kinds, count = _joined(payloads)
         except IndexError:
             raise PayloadError("a payload cut short") from None
-        if kinds & _SETS or data.count(nal.CODE) != count:
-            kinds = 0
+        codes = data.count(nal.CODE)
+        if codes > nal.MAX_UNITS:
+            raise PayloadError("too many NAL units")
+        if kinds & _SETS or codes != count:
+            kinds = new = 0
             for unit in nal.split(data):
                 kinds |= 1 << (unit[0] >> 1 & 63)
-                self._look(unit)
+                new += self._look(unit)
+                if new > nal.MAX_NEW:
+                    raise PayloadError("too many sequence parameter sets")
         if not kinds & _SLICES:
             return Picture(b"", False)
         keyframe = bool(kinds & _IRAP)
@@ -79,10 +84,11 @@ class H265Depacketiser:
         sps = self.sps
         return Picture(data, keyframe, sps.width if sps else 0, sps.height if sps else 0)
 
-    def _look(self, unit: bytes) -> None:
+    def _look(self, unit: bytes) -> bool:
+        """Check and remember a parameter set; whether it is an SPS never seen."""
         kind = unit[0] >> 1 & 63
         if kind not in (VPS, SPS, PPS) or self._sets.known(kind, unit):
-            return
+            return False
         if kind == SPS:
             self.sps = parse_h265_sps(unit, self._limits)
             self._sets.keep(SPS, self.sps.identifier, unit)
@@ -90,6 +96,7 @@ class H265Depacketiser:
             self._sets.keep(VPS, Bits(unit[2:3]).take(4), unit)
         else:
             self._sets.keep(PPS, min(Bits(unit[2:7]).unsigned(), 63), unit)
+        return kind == SPS
 
 
 def _joined(payloads: Sequence[bytes]) -> tuple[bytes, int, int]:
@@ -122,6 +129,8 @@ def _joined(payloads: Sequence[bytes]) -> tuple[bytes, int, int]:
             count += 1
             parts += (nal.START, payload)
         elif kind == AP:
+            if count > nal.MAX_UNITS:
+                raise PayloadError("too many NAL units")
             for unit in _aggregated(payload):
                 kinds |= 1 << (unit[0] >> 1 & 63)
                 count += 1

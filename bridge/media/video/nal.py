@@ -11,6 +11,10 @@ START: Final = b"\0\0\0\1"
 """What stands before each NAL unit that we write."""
 CODE: Final = b"\0\0\1"
 """What can stand nowhere inside of one (H.264 §7.4.1)."""
+MAX_UNITS: Final = 2048
+"""NAL units of an access unit; one of 1080p in slices of a packet each has 500."""
+MAX_NEW: Final = 4
+"""Sequence parameter sets of an access unit that are looked at for the first time; encoders have one or two."""
 MAX_SETS: Final = 32
 """Parameter sets of one kind remembered; encoders have one or two."""
 MAX_SETS_SIZE: Final = 1024

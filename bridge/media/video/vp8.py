@@ -90,6 +90,21 @@ def keyframe_size(frame: bytes) -> tuple[int, int] | None:
     return (frame[6] | frame[7] << 8) & 0x3FFF, (frame[8] | frame[9] << 8) & 0x3FFF
 
 
+def fits(parameters: Mapping[str, str], width: int, height: int, rate: float) -> bool:
+    """Whether an ``fmtp`` takes such pictures: ``max-fs`` in macroblocks, ``max-fr`` a second (RFC 7741 §6.1).
+
+    VP9 says it alike (RFC 9628 §6.1). What isn't said, or unreadable, limits nothing.
+    """
+    most, fastest = (
+        int(text) if (text := parameters.get(name, "")).isascii() and text.isdigit() and len(text) < 10 else 0
+        for name in ("max-fs", "max-fr")
+    )
+    across, down = -(-width // 16), -(-height // 16)
+    # No side may be longer than sqrt(8 max-fs) macroblocks.
+    small = across * down <= most and across * across <= 8 * most and down * down <= 8 * most
+    return (not most or small) and (not fastest or rate <= fastest)
+
+
 class Vp8Packetiser:
     """Frames to payloads, each with a picture ID of 15 bits."""
 

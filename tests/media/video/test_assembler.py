@@ -155,6 +155,7 @@ def test_after_the_deadline_a_keyframe_is_needed_and_asked_for_again() -> None:
     assert to.take(0.3) == []
     again = to.take(0.71)
     assert again == [Lost(SSRC, lost[0].since, 1)]
+    assert not any(to.take(1 + beat * 0.02) for beat in range(100))
     feed(to, (6, 50, "KM"), (7, 60, "PM"), now=0.8)
     assert frames(to.take(0.8)) == [b"K", b"P"]
     assert to.take(2.0) == []
@@ -165,7 +166,10 @@ def test_requests_are_no_closer_than_two_round_trips() -> None:
     to = plain()
     to.round_trip = 0.6
     feed(to, (1, 10, "PM"), now=0)
-    times = [beat * 0.02 for beat in range(200) if any(isinstance(e, Lost) for e in to.take(beat * 0.02))]
+    times = []
+    for beat in range(200):
+        feed(to, (2 + beat, 20 + beat, "PM"), now=beat * 0.02)
+        times += [beat * 0.02 for event in to.take(beat * 0.02) if isinstance(event, Lost)]
     assert all(later - earlier >= 1.2 for earlier, later in pairwise(times))
     assert len(times) == 4
 
@@ -278,6 +282,10 @@ def test_what_a_stranger_can_make_it_hold_is_bounded(monkeypatch: pytest.MonkeyP
 def test_too_much_missing_is_not_asked_for() -> None:
     to = plain()
     feed(to, (0, 10, "KM"), (600, 20, "PM"))
+    assert kinds(to.take(0.01)) == ["Frame", "Lost"]
+    assert to.figures.abandoned == 599
+    to = plain()
+    feed(to, (0, 10, "KM"), *((number, number, "PM") for number in range(2, 700, 2)))
     assert kinds(to.take(0.01)) == ["Frame"]
     assert kinds(to.take(0.07)) == ["Lost"]
 

@@ -227,6 +227,16 @@ def test_parameter_sets_of_a_stranger_are_bounded() -> None:
     assert refused == 100 - nal.MAX_SETS
 
 
+def test_access_units_of_ever_so_many_units_are_refused_quickly() -> None:
+    tiny = bytes([0x78]) + b"\0\1\x0c" * 390
+    fresh = [huge_sps()[:3] + bytes([level]) + bytes.fromhex("f40583ed8b11cb") for level in range(1, 250)]
+    begin = time.perf_counter()
+    for payloads in ([tiny] * 3000, [b"\x41" + nal.CODE * 400] * 3000, fresh):
+        with pytest.raises(PayloadError):
+            H264Depacketiser().frame(payloads)
+    assert time.perf_counter() - begin < 1
+
+
 # -------------------------------------------------------------------------------------------- VP8, VP9, H.26x
 
 
@@ -239,6 +249,15 @@ def test_a_vp8_descriptor_by_hand() -> None:
     for cut in range(6):
         with pytest.raises(PayloadError):
             vp8.parse_descriptor(full[:cut])
+
+
+def test_vp8_pictures_keep_to_an_fmtp() -> None:
+    limits = {"max-fs": "3600", "max-fr": "30"}
+    assert vp8.fits(limits, 1280, 720, 30)
+    assert not vp8.fits(limits, 1280, 736, 30)
+    assert not vp8.fits(limits, 1280, 720, 60)
+    assert not vp8.fits(limits, 16 * 200, 16, 30)
+    assert vp8.fits({"max-fs": "x"}, 4000, 4000, 99)
 
 
 def test_vp8_picture_ids_count_and_wrap() -> None:
