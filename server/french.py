@@ -111,7 +111,7 @@ TOP = {
     "participants {count}": "participants {count}",
     "calls {count}": "appels {count}",
     "registered {count}": "inscrits {count}",
-    "up {time}": "en marche {time}",
+    "up {time}": "depuis {time}",
     "takes no calls": "ne prend pas d'appels",
     "worker": "média",
     "pid": "pid",

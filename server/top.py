@@ -16,7 +16,7 @@ from .words import decimal, say
 
 PERIOD = 1.0
 """Seconds: workers report once a second."""
-WIDTH = 10
+WIDTH = 8
 """Characters of a level bar."""
 SILENCE = -127.0
 """dBov (RFC 6464 §3)."""
@@ -68,7 +68,9 @@ def picture(status: Json, lines: int) -> Group:
 
 def _head(status: Json, on: Sequence[Json]) -> Text:
     hours, rest = divmod(int(status["uptime"]), 3600)
-    head = Text(f"Visiopont {status['version']}", style="bold")
+    head = Text(f"Visiopont {status['version']}", style="bold", no_wrap=True, overflow="ellipsis")
+    if not status["ready"]:
+        head.append(f"  {say('takes no calls')}", style="bold red")
     people = sum(len(room["participants"]) for room in on)
     figures = (
         say("rooms {count}", count=len(on)),
@@ -78,16 +80,21 @@ def _head(status: Json, on: Sequence[Json]) -> Text:
         say("up {time}", time=f"{hours}:{rest // 60:02}:{rest % 60:02}"),
     )
     for figure in figures:
-        head.append(f"   {figure}", style="not bold")
-    if not status["ready"]:
-        head.append(f"   {say('takes no calls')}", style="bold red")
+        head.append(f"  {figure}", style="not bold")
     return head
 
 
-def _table(first: str) -> Table:
+def _table(first: str, least: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(first, no_wrap=True, min_width=14, max_width=28)
+    table.add_column(_cut(first), min_width=least, max_width=28)
     return table
+
+
+def _cut(markup: str) -> Text:
+    """Words that are cut where there is not room for them. A column of such gives way first: the figures stay."""
+    text = Text.from_markup(markup)
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
 
 
 def _words(table: Table, *names: str) -> None:
@@ -101,7 +108,7 @@ def _figures(table: Table, *names: str) -> None:
 
 
 def _workers(workers: Sequence[Json]) -> Table:
-    table = _table(say("worker"))
+    table = _table(say("worker"), 8)
     _figures(table, say("pid"), say("streams"), say("beat p50"), say("p99"), say("max ms"))
     _figures(table, say("late"), say("CPU"), say("restarts"))
     for worker in workers:
@@ -122,16 +129,16 @@ def _room(room: Json, share: int) -> tuple[Table, int]:
     name = f"[bold]{escape(room['name'])}[/] {room['number']}"
     if room["locked"]:
         name += f" {say('(locked)')}"
-    table = _table(name)
+    table = _table(name, 16)
     _words(table, say("level"), say("codec"))
     _figures(table, say("loss"), say("jitter"), say("delay"), say("rtt ms"))
-    _words(table, "")
+    table.add_column("")
     people = room["participants"]
     shown = people if len(people) <= share else sorted(people, key=interest)[: share - 1]
     for person in shown:
-        table.add_row(escape(person["name"]), *_media(person["media"]), ", ".join(marks(person)))
+        table.add_row(_cut(escape(person["name"])), *_media(person["media"]), _cut(", ".join(marks(person))))
     if len(shown) < len(people):
-        table.add_row(f"[dim]{say('... and {count} more', count=len(people) - len(shown))}[/]")
+        table.add_row(_cut(f"[dim]{say('... and {count} more', count=len(people) - len(shown))}[/]"))
     return table, min(len(people), share)
 
 
@@ -141,16 +148,21 @@ def _media(media: Json | None) -> tuple[Text | str, ...]:
     if not media["codec"]:
         return meter(media["level_dbov"]), f"[dim]{say('simulated')}[/]", "", "", "", ""
     if "received" not in media:
-        return meter(SILENCE), media["codec"], "", "", "", ""
+        return meter(SILENCE), _codec(media["codec"]), "", "", "", ""
     received, lost = media["received"], media["lost"]
     return (
         meter(media["level_dbov"]),
-        media["codec"],
+        _codec(media["codec"]),
         f"{decimal(100 * lost / max(received + lost, 1), 1)} %",
         decimal(media["jitter_ms"], 1),
         f"{media['delay_ms']:.0f}",
         f"{media['round_trip_ms']:.0f}",
     )
+
+
+def _codec(name: str) -> str:
+    """Without its clock rate, where that says nothing."""
+    return name if name.startswith("L16") else name.partition("/")[0]
 
 
 def watch(fetch: Callable[[], Json], console: Console, *, once: bool) -> None:

@@ -251,7 +251,7 @@ def test_top_shows_loss_level_and_marks() -> None:
     text = "\n".join(drawn(status(1, 3)))
     assert "up 1:02:05" in text
     assert "1.0 %" in text
-    assert "████████··" in text
+    assert "██████··" in text
     assert "muted, SRTP" in text
     assert "[bold]Ann[/]" in text, "a caller's name is no markup"
 
@@ -262,3 +262,27 @@ def test_top_fits_its_window_and_shows_who_speaks(rooms: int, people: int) -> No
     assert len(lines) <= 26
     assert any("Loud" in line for line in lines)
     assert any("more" in line for line in lines)
+
+
+@pytest.mark.parametrize("spoken", ["fr-CA", "en-CA"])
+@pytest.mark.parametrize("width", [80, 120])
+def test_top_keeps_its_figures_where_there_is_not_room_for_every_word(
+    monkeypatch: pytest.MonkeyPatch, spoken: str, width: int
+) -> None:
+    monkeypatch.setenv("VISIOPONT_LANGUAGE", spoken)
+    now = status(1, 3)
+    now["workers"][0] |= {"pid": 1234567, "streams": 3000, "beat_max_ms": 123.45, "restarts": 9}
+    one = now["rooms"][0]["participants"][0]
+    one |= {"name": "Comité exécutif de la Ville de Trois-Rivières", "muted_by_host": True, "hand": 2}
+    one["media"] = one["media"] | {"lost": 400, "on_hold": True, "delay_ms": 241.0, "jitter_ms": 12.5}
+    text = io.StringIO()
+    Console(file=text, width=width, height=24).print(picture(now, 24))
+    lines = text.getvalue().replace(",", ".").splitlines()
+    assert max(map(len, lines)) <= width
+    assert len(lines) == 9
+    worker = next(line for line in lines if "1234567" in line)
+    assert worker.split() == ["1", "1234567", "3000", "1.00", "2.00", "123.45", "1", "50", "%", "9"]
+    row = next(line for line in lines if "Comité" in line)
+    for figure in ("██████··", "OPUS", "28.8 %", "12.5", "241", "30"):
+        assert figure in row
+    assert "…" in row

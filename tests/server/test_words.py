@@ -259,7 +259,7 @@ def test_top_is_in_french_with_decimal_commas() -> None:
     text = io.StringIO()
     Console(file=text, width=120).print(picture(status(1, 3), 24))
     drawn = text.getvalue().replace("\u00a0", " ")
-    assert "en marche 1:02:05" in drawn
+    assert "depuis 1:02:05" in drawn
     assert "1,0 %" in drawn
     assert "muet, SRTP" in drawn
     assert decimal(2.5, 2) == "2,50"
