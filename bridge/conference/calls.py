@@ -160,6 +160,7 @@ class Calls:
             self._endpoint.reject(event.call, 503, now, retry_after=wait + self._rng.randint(0, wait))
             return None
         leg.hearing = hearing
+        leg.proved = event.flow.transport.reliable
         self.by_call[event.call] = leg
         try:
             if event.offer is None:
@@ -241,6 +242,13 @@ class Calls:
             return
         body = event.body or (dialled.early if dialled else None)
         self._accept(leg, body, now)
+
+    def confirmed(self, event: sip.CallConfirmed) -> None:
+        """The ACK has our tag, which went nowhere but to the address of the INVITE."""
+        leg = self.by_call.get(event.call)
+        if leg is not None and not leg.proved:
+            leg.proved = True
+            self.tell(leg)
 
     def answer_received(self, event: sip.AnswerReceived, now: float) -> None:
         """To the offer that we made in a 2xx."""

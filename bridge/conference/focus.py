@@ -194,7 +194,7 @@ class Focus:
             case sip.SubscriptionEnded():
                 self._watch.ended(event)
             case sip.CallConfirmed():
-                pass
+                self._calls.confirmed(event)
             case _:  # registrations, rejections, malformed bytes, how a REFER of ours goes: for whoever watches
                 self._outbox.append(event)
 

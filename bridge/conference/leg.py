@@ -37,6 +37,9 @@ class Leg:
     peer: str
     """The address that its signalling comes from."""
     hearing: Hearing = field(default_factory=Hearing)
+    proved: bool = True
+    """The peer showed that it gets what is sent to its address. Until then nothing is: an INVITE with a forged source
+    must not turn us on somebody else."""
     told: SetStream | None = None
     """The last description that the worker got."""
     moving: Leg | None = None
@@ -73,7 +76,7 @@ class Leg:
             remote=_address(agreed.remote),
             remote_rtcp=_address(agreed.remote_rtcp),
             rtcp_mux=agreed.rtcp_mux,
-            send=_codec(agreed.send),
+            send=_codec(agreed.send) if self.proved else None,
             receive=tuple(spec for spec in map(_codec, agreed.receive) if spec is not None),
             send_event=_codec(agreed.send_event),
             send_cn=_codec(agreed.send_cn),

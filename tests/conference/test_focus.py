@@ -51,6 +51,18 @@ def test_a_late_offer_is_answered_with_ours() -> None:
     assert [spec.send.name for spec in in_rooms(house) if spec.send] == ["PCMU"]
 
 
+def test_nothing_is_sent_before_the_ack_shows_that_the_caller_is_where_it_says() -> None:
+    house = House()
+    phone = Terminal(house, "192.0.2.11")
+    house.drop = lambda data, flow: data.startswith(b"ACK")
+    phone.dial("demo")
+    house.run(2)
+    assert [spec.send for spec in in_rooms(house)] == [None]
+    house.drop = lambda data, flow: False
+    house.run(5)
+    assert all(spec.send is not None for spec in in_rooms(house))
+
+
 def test_hold_stops_what_we_send_and_resume_starts_it_again() -> None:
     house = House()
     phone = Terminal(house, "192.0.2.11")
