@@ -105,9 +105,10 @@ class Scene:
         )
 
     def tiles(self, width: int, height: int) -> tuple[tuple[Tile, Shown | None], ...]:
-        """The tiles and what is in each."""
+        """The tiles and what is in each; people beyond :func:`capacity` have none."""
         tiles = self.layout(width, height).tiles
-        shown = [*self.people, *(one for one in (self.slides, self.reserved) if one)]
+        rest = [one for one in (self.slides, self.reserved) if one]
+        shown = [*self.people[: len(tiles) - len(rest)], *rest]
         return tuple(zip(tiles, shown, strict=True))
 
     def sources(self) -> tuple[int, ...]:

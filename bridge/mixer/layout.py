@@ -20,11 +20,15 @@ STRIP_TILES = 5
 """Pictures in a strip beside 16:9: five of its own shape are as high as it with the strip's width."""
 MOST_CROPPED = 0.3
 """Share of a picture that filling a tile may cost: 4:3 fills 16:9 (a quarter), a portrait telephone does not."""
+HEADROOM = 0.3
+"""Of what is cut off a picture's height, so much is cut above."""
 WIDE, NARROW = 16 / 9, 4 / 3
 """A grid's tiles are between these, whichever leaves the least canvas empty."""
 SMALLEST = 64
 """Pixels of canvas, in either direction, below which nothing is laid out."""
 LARGEST = 4096
+LONGEST = 3
+"""Times as long one way as the other, beyond which nothing is laid out."""
 
 
 class Kind(StrEnum):
@@ -129,7 +133,7 @@ class Tile:
     frame: int
     """Thickness in pixels; 0 where no frame is drawn."""
     label: Rect | None
-    """Where the name may be, at its longest; nothing in tiles too small to read."""
+    """Where the name may be, at its longest; nothing over content and in tiles too small to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +157,12 @@ def even(value: float) -> int:
 def text_height(height: int) -> int:
     """Pixels of letters in a tile of that height; 0 if it is too small for any.
 
-    A fourteenth is read from as far as the picture is looked at; below 11 pixels accents run together.
+    A fourteenth of a small tile is read from as far as its picture is looked at, of a large one it would only cover the
+    picture; below 11 pixels accents run together.
     """
     if height < 56:
         return 0
-    return min(max(round(height / 14), 11), 34)
+    return max(round(min(height / 14, 10 + height / 36)), 11)
 
 
 def capacity(kind: Kind, places: int = 0) -> int:
@@ -196,7 +201,8 @@ def lay_out(
     Raises:
         ValueError: a canvas of no sensible or of odd size.
     """
-    if not (SMALLEST <= width <= LARGEST and SMALLEST <= height <= LARGEST) or width % 2 or height % 2:
+    small, large = min(width, height), max(width, height)
+    if not (small >= SMALLEST and large <= min(LARGEST, small * LONGEST)) or width % 2 or height % 2:
         raise ValueError(f"no canvas of {width}x{height}")
     if slides:
         kind = Kind.PRESENTATION
@@ -205,7 +211,7 @@ def lay_out(
     people = min(max(people, 0), capacity(kind, len(places)))
     bar = Rect(0, 0, width, even(max(height / 16, 18))) if titled else None
     area = Rect(0, bar.h, width, height - bar.h) if bar else Rect(0, 0, width, height)
-    frame = max(even(height / 180), 2)
+    frame = max(even(small / 180), 2)
     draw = _Drawing(area, frame, reserved)
     tiles = _DRAWN[kind](draw, people, places)
     return Layout((width, height), tuple(tiles), bar, draw.message)
@@ -223,19 +229,19 @@ class _Drawing:
         inner = rect.inset(frame)
         letters = text_height(inner.h)
         label = None
-        if letters and inner.w >= 4 * letters:
+        if letters and inner.w >= 4 * letters and role is not Role.SLIDES:
             high = even(letters * 1.5)
             label = Rect(inner.x, inner.bottom - high, inner.w // 2 * 2, high)
         return Tile(rect, inner, role, z, fit, frame, label)
 
     def column(self, share: float) -> tuple[Rect, Rect]:
-        """The area without a column at the right, and the column."""
-        wide = even(self.area.w * share)
-        left = self.area.w - wide
-        return (
-            Rect(self.area.x, self.area.y, left, self.area.h),
-            Rect(self.area.x + left, self.area.y, wide, self.area.h),
-        )
+        """The area without a column at the right (at the bottom of an upright canvas: a row), and that."""
+        x, y, w, h = self.area.x, self.area.y, self.area.w, self.area.h
+        if w < h:
+            high = even(h * share)
+            return Rect(x, y, w, h - high), Rect(x, y + h - high, w, high)
+        wide = even(w * share)
+        return Rect(x, y, w - wide, h), Rect(x + w - wide, y, wide, h)
 
 
 def shaped(area: Rect, aspect: float) -> Rect:
@@ -281,10 +287,8 @@ def grid(area: Rect, count: int, *, columns: int = 0) -> list[Rect]:
 
 def _strip(draw: _Drawing, column: Rect, people: int) -> list[Tile]:
     """Small tiles down a column, one below the other or, if that leaves them too low, in pairs."""
-    if people <= 0 or column.h < 8:
-        return []
     wide = column.w
-    if even(wide / WIDE) * people <= column.h:
+    if column.h > wide and even(wide / WIDE) * people <= column.h:
         high = even(wide / WIDE)
         top = column.y + (column.h - high * people) // 4 * 2
         return [draw.tile(Rect(column.x, top + i * high, wide, high), Role.SMALL) for i in range(people)]
@@ -298,12 +302,16 @@ def _beside(draw: _Drawing, people: int, share: float) -> tuple[Rect, list[Tile]
     left, column = draw.column(max(share, 0.27) if draw.reserved else share)
     if not draw.reserved:
         return left, _strip(draw, column, people)
-    high = min(even(column.w / NARROW), column.h)
     if not people:
-        return left, [draw.tile(centred(column, column.w, high), Role.RESERVED)]
-    top = Rect(column.x, column.y, column.w, high)
-    under = Rect(column.x, column.y + high, column.w, column.h - high)
-    return left, [*_strip(draw, under, people), draw.tile(top, Role.RESERVED)]
+        return left, [draw.tile(shaped(column, NARROW), Role.RESERVED)]
+    x, y, w, h = column.x, column.y, column.w, column.h
+    if w > h:
+        wide = min(even(h * NARROW), even(w * 0.6))
+        first, rest = Rect(x, y, wide, h), Rect(x + wide, y, w - wide, h)
+    else:
+        high = min(even(w / NARROW), even(h * 0.6))
+        first, rest = Rect(x, y, w, high), Rect(x, y + high, w, h - high)
+    return left, [*_strip(draw, rest, people), draw.tile(first, Role.RESERVED)]
 
 
 def _single(draw: _Drawing, people: int, places: tuple[Place, ...]) -> list[Tile]:
@@ -346,15 +354,17 @@ def _presentation(draw: _Drawing, people: int, places: tuple[Place, ...]) -> lis
 
 def _fixed(draw: _Drawing, people: int, places: tuple[Place, ...]) -> list[Tile]:
     """As drawn; the reserved tile lies over the lower right corner."""
-    area, tiles = draw.area, []
+    area, tiles, least = draw.area, [], 2 * draw.frame + 8
     for z, place in enumerate(places[:people]):
-        x, y = area.x + even(place.x * area.w), area.y + even(place.y * area.h)
-        right = min(area.x + even((place.x + place.w) * area.w), area.right)
-        bottom = min(area.y + even((place.y + place.h) * area.h), area.bottom)
-        tiles.append(draw.tile(Rect(x, y, right - x, bottom - y), Role.SMALL, fit=place.fit, z=z))
+        x = min(even(place.x * area.w), area.w - least)
+        y = min(even(place.y * area.h), area.h - least)
+        right = max(min(even((place.x + place.w) * area.w), area.w), x + least)
+        bottom = max(min(even((place.y + place.h) * area.h), area.h), y + least)
+        rect = Rect(area.x + x, area.y + y, right - x, bottom - y)
+        tiles.append(draw.tile(rect, Role.SMALL, fit=place.fit, z=z))
     if draw.reserved:
-        wide = even(area.w * 0.27)
-        high = min(even(wide / NARROW), area.h)
+        wide = even(max(area.w, area.h) * 0.27)
+        high = even(wide / NARROW)
         corner = Rect(area.right - wide, area.bottom - high, wide, high)
         tiles.append(draw.tile(corner, Role.RESERVED, z=len(tiles)))
     return tiles
@@ -415,12 +425,12 @@ def fitted(width: int, height: int, inner: Rect, fit: Fit, *, turn: int = 0, pix
     target = shaped(inner, aspect * keep_w / keep_h)
     if turn % 180:
         keep_w, keep_h = keep_h, keep_w
-    return Fitted(_middle(width, height, keep_w, keep_h), _snapped(target, inner))
-
-
-def _middle(width: int, height: int, keep_w: float, keep_h: float) -> Rect:
     w, h = max(round(width * keep_w), 1), max(round(height * keep_h), 1)
-    return Rect((width - w) // 4 * 2, (height - h) // 4 * 2, w, h)
+    # Heads are in the upper half, whichever edge of what was sent is up.
+    left = {90: HEADROOM, 270: 1 - HEADROOM}.get(turn, 0.5)
+    top = {0: HEADROOM, 180: 1 - HEADROOM}.get(turn, 0.5)
+    crop = Rect(int((width - w) * left) // 2 * 2, int((height - h) * top) // 2 * 2, w, h)
+    return Fitted(crop, _snapped(target, inner))
 
 
 def _snapped(target: Rect, inner: Rect) -> Rect:
