@@ -110,13 +110,7 @@ def read(description: SessionDescription, media: MediaDescription, capabilities:
     speech = listed(media, capabilities.codecs)
     if not speech:
         raise Unacceptable(488, 305, "no codec in common")
-    connection = description.connection_of(media)
-    if connection is None:
-        raise Unacceptable(400, 399, "no c= line")
-    _refuse_crowds(connection)
-    direction = description.direction_of(media)
-    if connection.ip is not None and connection.ip.is_unspecified:
-        direction = Direction.of(direction.sends, False)
+    connection = unicast(description, media)
     levels = [extmap for part in (media, description) for extmap in part.extmaps if extmap.uri == LEVEL_URI]
     # Longer ids need two-byte headers (RFC 8285 §4.2), which we don't read.
     level = next((extmap for extmap in levels if 1 <= extmap.id <= 14), None)
@@ -130,10 +124,10 @@ def read(description: SessionDescription, media: MediaDescription, capabilities:
         has_events=any(rtpmap.name.upper() == "TELEPHONE-EVENT" for rtpmap in media.rtpmaps.values()),
         fmtp={entry.number: media.fmtp(entry.number) for entry in speech},
         bandwidth=media.bandwidth or description.bandwidth,
-        address=_address(connection, media.port),
-        rtcp=_rtcp_address(connection, media),
+        address=line_address(connection, media.port),
+        rtcp=line_rtcp(connection, media),
         rtcp_mux=media.rtcp_mux,
-        direction=direction,
+        direction=line_direction(description, media, connection),
         ptime=media.ptime,
         maxptime=media.maxptime,
         level=level.id if level else 0,
@@ -143,22 +137,39 @@ def read(description: SessionDescription, media: MediaDescription, capabilities:
     )
 
 
-def _refuse_crowds(connection: Connection) -> None:
-    """A stranger may not make us send to many, or to a network's broadcast address."""
+def unicast(description: SessionDescription, media: MediaDescription) -> Connection:
+    """The m-line's connection. A stranger may not make us send to many, or to a network's broadcast address.
+
+    Raises:
+        Unacceptable: it has none, or such a one.
+    """
+    connection = description.connection_of(media)
+    if connection is None:
+        raise Unacceptable(400, 399, "no c= line")
     ip = connection.ip
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
     broadcast = isinstance(ip, ipaddress.IPv4Address) and ip >= _CLASS_E
     if ip is not None and (ip.is_multicast or broadcast):
         raise Unacceptable(488, 330, "only unicast addresses are served")
+    return connection
 
 
-def _address(connection: Connection, port: int) -> tuple[str, int] | None:
+def line_direction(description: SessionDescription, media: MediaDescription, connection: Connection) -> Direction:
+    """With 0.0.0.0 counted as not receiving (the hold of RFC 2543, RFC 3264 §8.4)."""
+    direction = description.direction_of(media)
+    if connection.ip is not None and connection.ip.is_unspecified:
+        return Direction.of(direction.sends, False)
+    return direction
+
+
+def line_address(connection: Connection, port: int) -> tuple[str, int] | None:
+    """Where they receive; None: nowhere (0.0.0.0), or at a name that we don't look up."""
     ip = connection.ip
     return None if ip is None or ip.is_unspecified or not 0 < port < 65_536 else (str(ip), port)
 
 
-def _rtcp_address(connection: Connection, media: MediaDescription) -> tuple[str, int] | None:
+def line_rtcp(connection: Connection, media: MediaDescription) -> tuple[str, int] | None:
     """RFC 3605, else the next port. Another host than the media's isn't believed: nothing proves that it asked."""
     rtcp = media.rtcp
-    return _address(connection, rtcp.port if rtcp else media.port + 1)
+    return line_address(connection, rtcp.port if rtcp else media.port + 1)

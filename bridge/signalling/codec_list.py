@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from . import sdes
 from .sdp import Line, MediaDescription, RtpMap, attribute
@@ -204,13 +204,24 @@ def _key(rtpmap: RtpMap | None) -> Key:
     return name, rtpmap.clock_rate, 2 if name == "OPUS" else rtpmap.channels
 
 
+class Numbered(Protocol):
+    """What goes by a payload type."""
+
+    @property
+    def key(self) -> Hashable: ...
+    @property
+    def static(self) -> int | None: ...
+    @property
+    def usual(self) -> int: ...
+
+
 @dataclass(slots=True)
 class Numbers:
-    """Our payload types in one session. What a number has meant, it means for good (RFC 3264 §8.3.2)."""
+    """Our payload types of one m-line. What a number has meant, it means for good (RFC 3264 §8.3.2)."""
 
-    meaning: dict[int, Key] = field(default_factory=dict)
+    meaning: dict[int, Hashable] = field(default_factory=dict)
 
-    def take(self, codec: Codec, wished: int | None = None) -> int | None:
+    def take(self, codec: Numbered, wished: int | None = None) -> int | None:
         """A number for ``codec``: the one wished, else what it had before, else its static or usual one, else any.
 
         Args:

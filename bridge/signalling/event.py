@@ -87,8 +87,8 @@ class OfferAnswered:
 
 @dataclass(frozen=True, slots=True)
 class OfferRefused:
-    """Our re-INVITE or UPDATE was refused; the session goes on as it was. A 491 is retried by the endpoint: here it says
-    that an offer of theirs was accepted before ours could be made (again)."""
+    """Our re-INVITE or UPDATE was refused; the session goes on as it was. A 491 is retried by the endpoint: told here,
+    it says that an offer of theirs was accepted before ours could be made (again)."""
 
     call: int
     code: int

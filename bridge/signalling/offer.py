@@ -1,4 +1,4 @@
-"""Offer and answer (RFC 3264) for the audio of one call: descriptions in, descriptions and what is in force out.
+"""Offer and answer (RFC 3264) for one call: descriptions in, descriptions and what is in force out.
 
 >>> capabilities = Capabilities.of(["PCMU"], "off")
 >>> ours, theirs = Negotiator(capabilities, bytes, 1), Negotiator(capabilities, bytes, 2)
@@ -7,7 +7,8 @@
 >>> agreed.send.name, agreed.remote
 ('PCMU', ('192.0.2.2', 5000))
 
-One audio stream a call; whatever else is offered is refused with port 0 in its place (§6).
+One audio stream a call; beside it, where we have a port for it, one picture, a second one for what is shown, and floor
+control. Whatever else is offered is refused with port 0 in its place (§6).
 
 * The offerer's order of codecs is kept, so we send with the first of theirs that we speak (§6.1 SHOULD).
 * SRTP where it is wished, not demanded: our offers are RTP/AVP with ``a=crypto`` lines. RFC 4568 §3.1.1 has keys in
@@ -23,8 +24,8 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from . import sdes
 from .audio_line import LEVEL_URI, SECURE, AudioLine, Unacceptable, choose, is_audio, parsed, read
+from .bfcp_line import AgreedFloor, FloorAccess
 from .codec_list import (
     Capabilities,
     Codec,
@@ -33,14 +34,15 @@ from .codec_list import (
     PayloadFormat,
     payload_format,
 )
+from .line_keys import LineKeys
+from .pictures import Pictures, Planned
 from .sdes import Crypto, RandomBytes
 from .sdp import Direction, Line, MediaDescription, Origin, SessionDescription, attribute
+from .video_codec import VideoCapabilities
+from .video_line import AgreedVideo
 
 __all__ = ["Agreed", "Capabilities", "Codec", "Local", "Negotiator", "PayloadFormat", "Unacceptable"]
 
-BEST_EFFORT_SUITES = 2
-"""Suites offered where SRTP is only wished: more than two lines of keys push an INVITE over the 1,300 bytes that UDP
-may carry (RFC 3261 §18.1.1), and the phones concerned know the first."""
 LEVEL_ID = 1
 """Extension id that we offer for RFC 6464."""
 
@@ -54,6 +56,12 @@ class Local:
     port: int
     rtcp_port: int = 0
     """0: the next one, which then needs no a=rtcp."""
+    video: int = 0
+    """Port of the call's picture; 0: it gets none."""
+    content: int = 0
+    """Port of the second picture, for what is shown."""
+    floor: FloorAccess | None = None
+    """None: it can't show anything."""
 
     @property
     def connection(self) -> str:
@@ -90,6 +98,11 @@ class Agreed:
     """They asked for RTCP XR VoIP metrics."""
     inband_dtmf: bool
     """They know no telephone-event: keys may come as tones."""
+    video: AgreedVideo | None = None
+    """None: no picture either way."""
+    content: AgreedVideo | None = None
+    """The second one, for what is shown."""
+    floor: AgreedFloor | None = None
 
 
 NOTHING = Agreed(None, (), None, None, 20, None, None, False, Direction.INACTIVE, True, None, None, 0, False, False)
@@ -133,9 +146,16 @@ class _Ours:
 class Negotiator:
     """One call's. Either side may offer at any time; that offers don't cross is the session's business."""
 
-    def __init__(self, capabilities: Capabilities, random_bytes: RandomBytes, session_id: int) -> None:
+    def __init__(
+        self,
+        capabilities: Capabilities,
+        random_bytes: RandomBytes,
+        session_id: int,
+        video: VideoCapabilities | None = None,
+    ) -> None:
+        """``video``: None: calls have no picture."""
         self.agreed: Agreed | None = None
-        self._capabilities, self._random = capabilities, random_bytes
+        self._capabilities = capabilities
         self._session_id, self._version = session_id, 0
         self._origin_host = ""
         """That of the first description, for good (RFC 3264 §8)."""
@@ -144,10 +164,8 @@ class Negotiator:
         self._numbers = Numbers()
         self._wanted = Direction.SENDRECV
         """SENDONLY: we hold them."""
-        self._sending: Crypto | None = None
-        """Our key in force."""
-        self._spare: dict[str, Crypto] = {}
-        """Keys that were offered, or will be, and never used, by suite."""
+        self._keys = LineKeys(capabilities.suites, capabilities.srtp, random_bytes)
+        self._pictures = Pictures(video, random_bytes) if video else None
 
     # Theirs
 
@@ -162,7 +180,7 @@ class Negotiator:
             return self._end(description, local)
         place, line = choose(description, self._capabilities, self._in_force.place if self._in_force else 0)
         _refuse_other_family(line, local)
-        keys = self._keys_for(line)
+        keys = self._keys.answer(line.crypto, secure=line.secure)
         numbers = self._reserved()
         ours = _Ours(self._answered(line, numbers), self._wanted, keys)
         if not ours.listed:
@@ -175,26 +193,20 @@ class Negotiator:
             tuple(str(entry.number) for entry in ours.listed),
             tuple(self._answer_lines(line, ours, agreed, local)),
         )
-        media = [answered if number == place else _refused(other) for number, other in enumerate(description.media)]
+        pictures = self._pictures.answer(description, local) if self._pictures else Planned()
+        mine = {**pictures.media, place: answered}
+        media = [mine.get(number) or _refused(other) for number, other in enumerate(description.media)]
         described = self._described(media, place, local)
         self._numbers, self._in_force = numbers, described
         if self._offered is not None and self._offered.answered:
             self._offered = None
-        self._put_in_force(agreed, keys)
-        return described.data, agreed
+        return described.data, self._put_in_force(agreed, keys, pictures)
 
     def _end(self, description: SessionDescription, local: Local) -> tuple[bytes, Agreed]:
         place = self._in_force.place if self._in_force else 0
         described = self._described([_refused(media) for media in description.media], place, local)
-        self._in_force, self.agreed, self._sending = described, NOTHING, None
-        return described.data, NOTHING
-
-    def _keys_for(self, line: AudioLine) -> tuple[Crypto, Crypto] | None:
-        suites = self._capabilities.suites
-        keys = sdes.choose(line.crypto, suites, self._random, self._sending)
-        if keys is None and (line.secure or self._capabilities.srtp == "required"):
-            raise Unacceptable(488, 305, f"SRTP with one of {', '.join(suites)} is needed")
-        return keys
+        self._in_force = described
+        return described.data, self._put_in_force(NOTHING, None, Planned())
 
     def _answered(self, line: AudioLine, numbers: Numbers) -> tuple[Listed, ...]:
         """Theirs under their numbers, as far as these are free."""
@@ -237,7 +249,8 @@ class Negotiator:
         Raises:
             ValueError: ``secure=False`` though SRTP is required, or True though it is off.
         """
-        proto, crypto = self._security(secure)
+        self._keys.check(secure)
+        proto, crypto = self._keys.security(secure, self._proto_in_force())
         direction = Direction.SENDONLY if hold else Direction.SENDRECV
         numbers = self._reserved()
         entries: list[Listed] = []
@@ -252,7 +265,10 @@ class Negotiator:
             tuple(str(entry.number) for entry in entries),
             tuple(self._offer_lines(entries, crypto, direction, local)),
         )
-        described = self._described(*self._placed(audio), local)
+        media, place = self._placed(audio)
+        if self._pictures:
+            self._pictures.offer(media, local, hold=hold, secure=secure, again=self.agreed is not None)
+        described = self._described(media, place, local)
         self._offered = _Offered(described, tuple(entries), numbers, crypto, direction)
         return described.data
 
@@ -273,25 +289,22 @@ class Negotiator:
             if self.agreed is None:
                 raise Unacceptable(488, 304, "audio was refused")
             self._settle(offered)
-            self.agreed, self._sending = NOTHING, None
-            return NOTHING
+            return self._put_in_force(NOTHING, None, Planned())
         line = read(description, media, self._capabilities)
-        keys = sdes.match(offered.crypto, line.crypto)
         proto = offered.described.content.media[offered.described.place].proto
-        if keys is None and (line.secure or proto in SECURE or (offered.crypto and line.crypto)):
-            raise Unacceptable(488, 305, "the answer takes none of our SRTP keys")
-        if keys is None and self._capabilities.srtp == "required":
-            raise Unacceptable(488, 305, "SRTP is needed")
+        keys = self._keys.accepted(offered.crypto, line.crypto, secure=line.secure or proto in SECURE)
         theirs = {entry.codec for entry in line.entries}
         ours = _Ours(tuple(entry for entry in offered.listed if entry.codec in theirs), offered.direction, keys)
         agreed = _agreement(line, ours, self._capabilities)
         self._settle(offered)
-        self._put_in_force(agreed, keys)
-        return agreed
+        pictures = self._pictures.accept(description) if self._pictures else Planned()
+        return self._put_in_force(agreed, keys, pictures)
 
     def refused(self) -> None:
         """Our offer was refused: what was in force stays (RFC 3264 §8)."""
         self._offered = None
+        if self._pictures:
+            self._pictures.refused()
 
     def _reserved(self) -> Numbers:
         """Payload types that mean something, or would if our open offer were answered."""
@@ -311,37 +324,12 @@ class Negotiator:
         current = (send.name, send.clock_rate, send.channels)
         return sorted(codecs, key=lambda codec: codec.key != current)
 
-    def _security(self, secure: bool | None) -> tuple[str, tuple[Crypto, ...]]:
-        """Proto and keys of an offer."""
-        srtp = self._capabilities.srtp
-        if (secure is False and srtp == "required") or (secure and srtp == "off"):
-            raise ValueError(f"SRTP is {srtp}")
-        if secure is None and self.agreed is not None and self._in_force is not None:
-            secure = self._sending is not None
-            media = self._in_force.content.media
-            proto = media[self._in_force.place].proto if self._in_force.place < len(media) else ""
-            if proto in SECURE or (proto and not secure):
-                return proto, self._keys_to_offer() if secure else ()
-            return "RTP/AVP", self._keys_to_offer()[:BEST_EFFORT_SUITES] if secure else ()
-        if secure or (secure is None and srtp == "required"):
-            return "RTP/SAVP", self._keys_to_offer()
-        if secure is None and srtp == "offered":
-            return "RTP/AVP", self._keys_to_offer()[:BEST_EFFORT_SUITES]
-        return "RTP/AVP", ()
-
-    def _keys_to_offer(self) -> tuple[Crypto, ...]:
-        """One a suite, that in force first and unchanged: a new key would cut the voice."""
-        current = self._sending
-        suites = sorted(self._capabilities.suites, key=lambda suite: current is None or suite != current.suite)
-        keys: list[Crypto] = []
-        for tag, suite in enumerate(suites, 1):
-            if current is not None and suite == current.suite:
-                keys.append(replace(current, tag=tag))
-                continue
-            if suite not in self._spare:
-                self._spare[suite] = sdes.generate(suite, tag, self._random)
-            keys.append(replace(self._spare[suite], tag=tag))
-        return tuple(keys)
+    def _proto_in_force(self) -> str | None:
+        """Of our audio; "": it has none; None: nothing is in force."""
+        if self.agreed is None or self._in_force is None:
+            return None
+        media = self._in_force.content.media
+        return media[self._in_force.place].proto if self._in_force.place < len(media) else ""
 
     def _offer_lines(
         self, entries: list[Listed], crypto: tuple[Crypto, ...], direction: Direction, local: Local
@@ -392,12 +380,15 @@ class Negotiator:
         stamped = replace(content, origin=replace(origin, version=str(self._version)))
         return _Described(content, bytes(stamped), place)
 
-    def _put_in_force(self, agreed: Agreed, keys: tuple[Crypto, Crypto] | None) -> None:
+    def _put_in_force(self, agreed: Agreed, keys: tuple[Crypto, Crypto] | None, pictures: Planned) -> Agreed:
+        self._keys.use(keys)
+        if self._pictures:
+            self._pictures.commit(pictures)
+            agreed = replace(
+                agreed, video=self._pictures.video, content=self._pictures.content, floor=self._pictures.floor
+            )
         self.agreed = agreed
-        self._sending = keys[1] if keys else None
-        if self._sending is not None:
-            # Used now: once it goes out of force it must never come back (RFC 3711 §9.1).
-            self._spare.pop(self._sending.suite, None)
+        return agreed
 
 
 def _agreement(line: AudioLine, ours: _Ours, capabilities: Capabilities) -> Agreed:

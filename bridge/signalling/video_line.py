@@ -1,0 +1,436 @@
+"""One video m-line of a call, offer after offer: the main picture, or what is shown (``a=content:slides``, RFC 4796).
+
+Whatever is wrong with it costs the call its picture only: the line is refused with port 0 (RFC 3264 §6).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from . import video_codec
+from .audio_line import PLAIN, SECURE, Unacceptable, line_address, line_direction, line_rtcp, unicast
+from .codec_list import Numbers
+from .line_keys import LineKeys
+from .sdes import Crypto, RandomBytes
+from .sdp import Direction, Line, MediaDescription, SessionDescription, attribute
+from .video_codec import CLOCK_RATE, Retransmission, VideoCapabilities, VideoCodec, VideoEntry, VideoPayload
+
+ORIENTATION_URI = "urn:3gpp:video-orientation"
+CONTENT = frozenset(("slides", "alt"))
+"""Of ``a=content``: what is shown."""
+OVERHEAD = 20
+"""b=AS counts IPv4, UDP and RTP headers (RFC 3550 §6.2): a twentieth of video in packets of 1,000 bytes and more."""
+VOICE = 64_000
+"""bit/s of a b= for the whole session that are the voice's."""
+LEAST_BITRATE = 16_000
+"""bit/s below which a b= is taken for none: some write 0, and mean nothing by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgreedVideo:
+    """What is in force on a video m-line."""
+
+    send: VideoPayload | None
+    """None: we must not send, or do nothing that they know."""
+    receive: tuple[VideoPayload, ...]
+    """Everything to take in: under our numbers, then under those that only they use. Empty: nothing."""
+    remote: tuple[str, int] | None
+    remote_rtcp: tuple[str, int] | None
+    rtcp_mux: bool
+    direction: Direction
+    """Ours."""
+    on_hold: bool
+    """They take in nothing from us."""
+    max_bitrate: int
+    """bit/s that they take at most (b=TIAS, b=AS); 0: they don't say."""
+    label: str
+    """``a=label`` in their description (RFC 4574): how INFO and BFCP name the stream."""
+    orientation: int
+    """Header extension id under which they say which way is up (3GPP TS 26.114 §7.4.5); 0: none."""
+    srtp_send: tuple[str, bytes] | None = field(repr=False)
+    """Suite; master key and salt."""
+    srtp_receive: tuple[str, bytes] | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoLine:
+    """What they say, in their own view."""
+
+    proto: str
+    entries: tuple[VideoEntry, ...]
+    """Those that we do, in their order; one at least."""
+    media: MediaDescription
+    address: tuple[str, int] | None
+    rtcp: tuple[str, int] | None
+    direction: Direction
+    max_bitrate: int
+    orientation: int
+    """Extension id of :data:`ORIENTATION_URI` in what they send, or would; 0: none."""
+    crypto: tuple[str, ...] = field(repr=False)
+
+    @property
+    def secure(self) -> bool:
+        return self.proto in SECURE
+
+
+def is_video(media: MediaDescription) -> bool:
+    return media.kind == "video" and media.port != 0
+
+
+def is_content(description: SessionDescription, media: MediaDescription) -> bool:
+    """It is marked as what is shown, or named by the floor that governs what is shown (RFC 8856 §5.4)."""
+    content = media.first("content")
+    if content is not None:
+        return bool(CONTENT.intersection(content.lower().replace(" ", "").split(",")))
+    label = media.first("label")
+    floors = (value for each in description.media if each.kind == "application" for value in each.all("floorid"))
+    return label is not None and any(label in value.partition("strm:")[2].split() for value in floors)
+
+
+def read(description: SessionDescription, media: MediaDescription, capabilities: VideoCapabilities) -> VideoLine:
+    """Raises :class:`Unacceptable` for an m-line that we can't use."""
+    if media.proto not in (PLAIN if capabilities.srtp == "off" else PLAIN | SECURE):
+        raise Unacceptable(488, 302, f"transport {media.proto[:40]} not available")
+    entries = video_codec.entries(media, capabilities)
+    if not entries:
+        raise Unacceptable(488, 305, "no video codec in common")
+    connection = unicast(description, media)
+    return VideoLine(
+        proto=media.proto,
+        entries=entries,
+        media=media,
+        address=line_address(connection, media.port),
+        rtcp=line_rtcp(connection, media),
+        direction=line_direction(description, media, connection),
+        max_bitrate=_limit(media.bandwidth) or _session_limit(description.bandwidth),
+        orientation=_orientation(description, media),
+        crypto=media.crypto if capabilities.srtp != "off" else (),
+    )
+
+
+def _orientation(description: SessionDescription, media: MediaDescription) -> int:
+    for part in (media, description):
+        for extmap in part.extmaps:
+            # Longer ids need two-byte headers (RFC 8285 §4.2), which we don't read.
+            if extmap.uri == ORIENTATION_URI and 1 <= extmap.id <= 14 and extmap.direction.sends:
+                return extmap.id
+    return 0
+
+
+def _limit(bandwidth: Mapping[str, int]) -> int:
+    """RFC 3890 before RFC 8866 §5.8; bit/s."""
+    limit = bandwidth.get("TIAS", 0) or bandwidth.get("AS", 0) * (1000 - 1000 // OVERHEAD)
+    return limit if LEAST_BITRATE <= limit < 1 << 40 else 0
+
+
+def _session_limit(bandwidth: Mapping[str, int]) -> int:
+    limit = _limit({"TIAS": bandwidth.get("TIAS", 0), "AS": bandwidth.get("AS", 0) or bandwidth.get("CT", 0)})
+    return max(limit - VOICE, LEAST_BITRATE) if limit else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """Our last offer of this line."""
+
+    place: int
+    proto: str
+    listed: tuple[VideoEntry, ...]
+    crypto: tuple[Crypto, ...]
+    direction: Direction
+    numbers: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer of ours, or theirs, that is not in force yet."""
+
+    media: MediaDescription | None
+    """Ours."""
+    place: int
+    agreed: AgreedVideo
+    numbers: Numbers
+    keys: tuple[Crypto, Crypto] | None = field(repr=False)
+    """Theirs, ours."""
+
+
+class VideoStream:
+    """The state of one of a call's video m-lines."""
+
+    def __init__(self, capabilities: VideoCapabilities, random_bytes: RandomBytes, *, content: str, label: str) -> None:
+        """
+        Args:
+            content: ``main`` or ``slides``.
+            label: our ``a=label`` for it.
+        """
+        self._capabilities = capabilities
+        self._keys = LineKeys(capabilities.suites, capabilities.srtp, random_bytes)
+        self._content, self.label = content, label
+        self.place: int | None = None
+        """Number of the m-line; None: the call has none."""
+        self.agreed: AgreedVideo | None = None
+        self._proto = ""
+        self._numbers = Numbers()
+        self._offered: _Offered | None = None
+        self._wanted = Direction.SENDRECV
+
+    # Theirs
+
+    def answer(self, description: SessionDescription, place: int, host: str, port: int, *, labelled: bool) -> Answered:
+        """Our answer to their m-line number ``place``; :meth:`commit` puts it in force.
+
+        Raises:
+            Unacceptable: the line is to be refused.
+        """
+        line = read(description, description.media[place], self._capabilities)
+        theirs = line.address[0] if line.address else host
+        if ipaddress.ip_address(theirs).version != ipaddress.ip_address(host).version:
+            raise Unacceptable(488, 301, "the address is of another family than ours")
+        keys = self._keys.answer(line.crypto, secure=line.secure)
+        numbers = self._reserved()
+        listed = tuple(_numbered(line.entries, numbers))
+        if not listed:
+            raise Unacceptable(488, 305, "all payload types are used up")
+        wanted = self._wanted
+        if not any(entry.codec.sends for entry in listed):
+            wanted = wanted.within(Direction.RECVONLY)
+        agreed = self._agreement(line, listed, wanted, keys, offered=True)
+        media = MediaDescription(
+            "video", port, line.proto, _formats(listed), tuple(self._answer_lines(line, listed, agreed, keys, labelled))
+        )
+        return Answered(media, place, agreed, numbers, keys)
+
+    def _answer_lines(
+        self,
+        line: VideoLine,
+        listed: tuple[VideoEntry, ...],
+        agreed: AgreedVideo,
+        keys: tuple[Crypto, Crypto] | None,
+        labelled: bool,
+    ) -> Iterator[Line]:
+        offered = {entry.codec: entry for entry in line.entries}
+        yield from self._bandwidth()
+        for entry in listed:
+            yield from _format_lines(
+                entry, video_codec.our_fmtp(entry.codec, self._capabilities, offered[entry.codec].fmtp)
+            )
+        yield from _feedback_lines(listed, together=video_codec.all_formats(line.media))
+        if line.media.rtcp_mux:
+            yield attribute("rtcp-mux")
+        if line.orientation and agreed.direction.receives:
+            yield attribute("extmap", f"{line.orientation}/recvonly {ORIENTATION_URI}")
+        yield from self._marks(labelled or line.media.has("content"), labelled)
+        if keys is not None:
+            yield attribute("crypto", str(keys[1]))
+        yield attribute(agreed.direction.value)
+
+    def _bandwidth(self) -> Iterator[Line]:
+        kilobits = -(-self._capabilities.max_bitrate // 1000)
+        yield Line("b", f"AS:{kilobits + kilobits // OVERHEAD}")
+        yield Line("b", f"TIAS:{self._capabilities.max_bitrate}")
+
+    def _marks(self, content: bool, labelled: bool) -> Iterator[Line]:
+        if content:
+            yield attribute("content", self._content)
+        if labelled:
+            yield attribute("label", self.label)
+
+    # Ours
+
+    def offer(self, place: int, port: int, *, hold: bool, secure: bool | None, labelled: bool) -> MediaDescription:
+        """The line for an offer.
+
+        Args:
+            secure: as for :meth:`.offer.Negotiator.offer`.
+        """
+        proto, crypto = self._keys.security(secure, self._proto if self.agreed is not None else None)
+        direction = Direction.SENDONLY if hold else Direction.SENDRECV
+        numbers = self._reserved()
+        listed = tuple(self._listed(numbers))
+        self._offered = _Offered(place, proto, listed, crypto, direction, numbers)
+        lines = tuple(self._offer_lines(listed, crypto, direction, labelled))
+        return MediaDescription("video", port, proto, _formats(listed), lines)
+
+    def _listed(self, numbers: Numbers) -> Iterator[VideoEntry]:
+        sent = self.agreed.send if self.agreed else None
+        for codec in sorted(self._capabilities.offered(), key=lambda codec: not _is(codec, sent)):
+            number = numbers.take(codec)
+            if number is not None:
+                yield VideoEntry(codec, number, {}, 0, video_codec.FEEDBACK[:4])
+
+    def _offer_lines(
+        self, listed: tuple[VideoEntry, ...], crypto: tuple[Crypto, ...], direction: Direction, labelled: bool
+    ) -> Iterator[Line]:
+        yield from self._bandwidth()
+        for entry in listed:
+            yield from _format_lines(entry, video_codec.our_fmtp(entry.codec, self._capabilities))
+        yield from _feedback_lines(listed, together=True)
+        yield attribute("rtcp-mux")
+        yield from self._marks(labelled, labelled)
+        for key in crypto:
+            yield attribute("crypto", str(key))
+        yield attribute(direction.value)
+
+    def accept(self, description: SessionDescription) -> Answered | None:
+        """Their answer to our last offer of this line; None: it was not offered, or they refused it.
+
+        Raises:
+            Unacceptable: it can't be used.
+        """
+        offered = self._offered
+        if offered is None or offered.place >= len(description.media):
+            return None
+        media = description.media[offered.place]
+        if not is_video(media):
+            return None
+        line = read(description, media, self._capabilities)
+        secure = line.secure or offered.proto in SECURE
+        keys = self._keys.accepted(offered.crypto, line.crypto, secure=secure)
+        listed, line = _matched(offered.listed, line)
+        if not listed:
+            raise Unacceptable(488, 305, "the answer has none of our video codecs")
+        agreed = self._agreement(line, listed, offered.direction, keys, offered=False)
+        return Answered(None, offered.place, agreed, self._reserved(), keys)
+
+    def refused(self) -> None:
+        """Our offer was: what was in force stays."""
+        self._offered = None
+
+    # Both
+
+    def commit(self, answered: Answered | None) -> None:
+        """What was answered is in force; None: the line is refused, by them or by us, or there is none."""
+        if answered is None:
+            if self._offered is not None and self.place is None:
+                self.place = self._offered.place
+            self._numbers = self._reserved()
+            self.agreed = None
+            self._keys.use(None)
+            return
+        if self._offered is not None and answered.media is None:
+            self._wanted, self._proto = self._offered.direction, self._offered.proto
+        elif answered.media is not None:
+            self._proto = answered.media.proto
+        self.place, self._numbers, self.agreed = answered.place, answered.numbers, answered.agreed
+        self._keys.use(answered.keys)
+
+    def _reserved(self) -> Numbers:
+        return Numbers({**self._numbers.meaning, **(self._offered.numbers.meaning if self._offered else {})})
+
+    def _agreement(
+        self,
+        line: VideoLine,
+        listed: tuple[VideoEntry, ...],
+        wanted: Direction,
+        keys: tuple[Crypto, Crypto] | None,
+        *,
+        offered: bool,
+    ) -> AgreedVideo:
+        """``offered``: the line is an offer of theirs."""
+        direction = line.direction.reversed.within(wanted)
+        mine = {entry.codec: entry for entry in listed}
+        chosen = next((entry for entry in line.entries if entry.codec.sends and entry.codec in mine), None)
+        send = None
+        if chosen is not None and direction.sends:
+            width, height = video_codec.wished_size(line.media, chosen.number)
+            parameters = video_codec.sending(chosen.codec, chosen.fmtp, self._capabilities, offered=offered)
+            feedback = tuple(what for what in chosen.feedback if what in mine[chosen.codec].feedback)
+            send = VideoPayload(
+                chosen.codec.name, chosen.number, parameters, chosen.rtx, feedback, width=width, height=height
+            )
+        return AgreedVideo(
+            send=send,
+            receive=tuple(_receivable(line, listed)) if direction.receives else (),
+            remote=line.address,
+            remote_rtcp=line.address if line.media.rtcp_mux else line.rtcp,
+            rtcp_mux=line.media.rtcp_mux,
+            direction=direction,
+            on_hold=not line.direction.receives,
+            max_bitrate=line.max_bitrate,
+            label=line.media.first("label") or "",
+            orientation=line.orientation if direction.receives else 0,
+            srtp_send=(keys[1].suite, keys[1].material) if keys else None,
+            srtp_receive=(keys[0].suite, keys[0].material) if keys else None,
+        )
+
+
+def _numbered(entries: Iterable[VideoEntry], numbers: Numbers) -> Iterator[VideoEntry]:
+    """Theirs under their numbers, as far as these are free."""
+    for entry in entries:
+        number = numbers.take(entry.codec, entry.number)
+        if number is not None:
+            again = numbers.take(Retransmission(number), entry.rtx) if entry.rtx else None
+            yield VideoEntry(entry.codec, number, entry.fmtp, again or 0, entry.feedback)
+
+
+def _matched(offered: tuple[VideoEntry, ...], line: VideoLine) -> tuple[tuple[VideoEntry, ...], VideoLine]:
+    """Ours that they took; and their line with its formats named as ours are.
+
+    Another profile under the number of our offer means that offer: phones answer 42801f to 42e01f.
+    """
+    by_number = {entry.number: entry.codec for entry in offered}
+    codecs = set(by_number.values())
+    theirs: dict[VideoCodec, VideoEntry] = {}
+    for entry in line.entries:
+        ours = by_number.get(entry.number)
+        codec = entry.codec
+        if codec not in codecs and ours is not None and (ours.name, ours.mode) == (codec.name, codec.mode):
+            codec = ours
+        if codec in codecs:
+            theirs.setdefault(codec, VideoEntry(codec, entry.number, entry.fmtp, 0, entry.feedback))
+    listed = tuple(entry for entry in offered if entry.codec in theirs)
+    found = replace(line, entries=tuple(theirs.values()))
+    return listed, found
+
+
+def _receivable(line: VideoLine, listed: tuple[VideoEntry, ...]) -> Iterator[VideoPayload]:
+    """Our numbers; and theirs where these mean nothing else, for phones that send with their own."""
+    theirs = {entry.codec: entry for entry in line.entries}
+    taken = {entry.number for entry in listed} | {entry.rtx for entry in listed}
+    for entry in listed:
+        yield _payload(entry, theirs[entry.codec])
+    for entry in listed:
+        other = theirs[entry.codec]
+        if other.number not in taken:
+            yield _payload(other, other)
+
+
+def _payload(entry: VideoEntry, theirs: VideoEntry) -> VideoPayload:
+    feedback = tuple(what for what in entry.feedback if what in theirs.feedback)
+    return VideoPayload(entry.codec.name, entry.number, tuple(theirs.fmtp.items()), entry.rtx, feedback)
+
+
+def _formats(listed: tuple[VideoEntry, ...]) -> tuple[str, ...]:
+    again = [entry.rtx for entry in listed if entry.rtx]
+    return tuple(map(str, [*(entry.number for entry in listed), *again]))
+
+
+def _format_lines(entry: VideoEntry, fmtp: str) -> Iterator[Line]:
+    yield attribute("rtpmap", f"{entry.number} {entry.codec.name}/{CLOCK_RATE}")
+    if fmtp:
+        yield attribute("fmtp", f"{entry.number} {fmtp}")
+    if entry.rtx:
+        yield attribute("rtpmap", f"{entry.rtx} rtx/{CLOCK_RATE}")
+        yield attribute("fmtp", f"{entry.rtx} apt={entry.number}")
+
+
+def _feedback_lines(listed: tuple[VideoEntry, ...], *, together: bool) -> Iterator[Line]:
+    """``together``: with ``*`` where it is the same for all, as they wrote it."""
+    if together and len({entry.feedback for entry in listed}) == 1:
+        for what in listed[0].feedback:
+            yield attribute("rtcp-fb", f"* {what}")
+        return
+    for entry in listed:
+        for what in entry.feedback:
+            yield attribute("rtcp-fb", f"{entry.number} {what}")
+
+
+def _is(codec: VideoCodec, sent: VideoPayload | None) -> bool:
+    """Is that what we send with now? A renewed offer isn't to change the codec by itself."""
+    if sent is None or codec.name != sent.name:
+        return False
+    if codec.name != "H264":
+        return True
+    mode = sent.fmtp.get("packetization-mode", "0")
+    return mode == str(codec.mode) and video_codec.profile_of(sent.fmtp["profile-level-id"]) == codec.profile
