@@ -58,6 +58,8 @@ class Look:
     logo: bool = False
     waiting: str = ""
     """Said to whoever is alone, in his language."""
+    slides: bool = True
+    """Content is shown in it; not to whoever has it in a second picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +295,9 @@ class Chooser:
         reserved = self._reserved if self._reserved in self._there else None
         if reserved is not None and self._people[reserved].showing is Showing.NAME:
             reserved = None
-        slides = self._slides if self._slides and (viewer is None or self._slides[1] != viewer) else None
+        slides = self._slides if look.slides else None
+        if slides and viewer is not None and slides[1] == viewer:
+            slides = None
         kind: Kind = look.kind
         if kind in (Kind.PRESENTATION, Kind.WAITING):
             kind = Kind.STRIP
