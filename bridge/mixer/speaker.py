@@ -44,15 +44,20 @@ class SpeakerDetector:
         self._quiet: NDArray[np.int32] = np.zeros(rows, np.int32)
         self._room: NDArray[np.int32] = np.full(rows, -1, np.int32)
         """(rows,) where it can be heard now."""
-        self.speaker: dict[int, int] = {}
+        self._speaker: NDArray[np.intp] = np.full(64, -1, np.intp)
+        """(rooms,) the row that speaks in each; -1: nobody."""
+
+    @property
+    def speaker(self) -> dict[int, int]:
         """room index -> row"""
+        rooms = (self._speaker >= 0).nonzero()[0]
+        return dict(zip(rooms.tolist(), self._speaker[rooms].tolist(), strict=True))
 
     def reset(self, row: int) -> None:
         """The row's stream is gone or new."""
         self._floor[row], self._history[row], self._power[row], self._quiet[row] = LEAST, 0, 0, 0
         self._room[row] = -1
-        for room in [room for room, who in self.speaker.items() if who == row]:
-            del self.speaker[room]
+        self._speaker[self._speaker == row] = -1
 
     def active(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """(n,) whether each row's last beat was speech-like."""
@@ -90,28 +95,34 @@ class SpeakerDetector:
         changes: list[tuple[int, int]] = []
         candidates = np.flatnonzero(audible & (history != 0))
         candidates = candidates[_ones(history[candidates]) >= ONSET]
-        best: dict[int, int] = {}
         if candidates.size:
             order = candidates[np.lexsort((self._power[rows[candidates]], rooms[candidates]))]
-            last = np.flatnonzero(np.append(np.diff(rooms[order]) != 0, True))
-            best = dict(zip(rooms[order[last]].tolist(), rows[order[last]].tolist(), strict=True))
-        for room, row in best.items():  # over rooms in which somebody speaks
-            now = self.speaker.get(room, -1)
-            if now == row:
-                continue
-            if now < 0 or self._gives_way(now, row):
-                self.speaker[room] = row
-                changes.append((room, row))
-        for room, row in list(self.speaker.items()):
-            if self._quiet[row] > HANGOVER or self._room[row] != room:
-                del self.speaker[room]
-                changes.append((room, -1))
+            best = order[np.append(np.diff(rooms[order]) != 0, True)]
+            room, row = rooms[best], rows[best]
+            self._hold(int(room[-1]))
+            now = self._speaker[room]
+            turn = ((now < 0) | ((now != row) & self._gives_way(now, row))).nonzero()[0]
+            self._speaker[room[turn]] = row[turn]
+            changes += zip(room[turn].tolist(), row[turn].tolist(), strict=True)
+        held = (self._speaker >= 0).nonzero()[0]
+        who = self._speaker[held]
+        over = held[(self._quiet[who] > HANGOVER) | (self._room[who] != held)]
+        self._speaker[over] = -1
+        changes += [(room, -1) for room in over.tolist()]
         return changes
 
-    def _gives_way(self, speaker: int, challenger: int) -> bool:
-        """A speaker who pauses gives way to whoever talks on; one who talks must be drowned."""
-        quiet, ratio = int(self._quiet[speaker]), self._power[challenger] / max(float(self._power[speaker]), 1.0)
-        return bool(ratio > CHALLENGE or quiet > LONG_PAUSE or (quiet > PAUSE and ratio > ASIDE))
+    def _gives_way(self, speaker: NDArray[np.intp], challenger: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """(n,) A speaker who pauses gives way to whoever talks on; one who talks must be drowned."""
+        quiet, ratio = self._quiet[speaker], self._power[challenger] / np.maximum(self._power[speaker], 1.0)
+        gives: NDArray[np.bool_] = (ratio > CHALLENGE) | (quiet > LONG_PAUSE) | ((quiet > PAUSE) & (ratio > ASIDE))
+        return gives
+
+    def _hold(self, room: int) -> None:
+        """Make place for room indices up to ``room``."""
+        if room >= len(self._speaker):
+            grown = np.full(2 * room, -1, np.intp)
+            grown[: len(self._speaker)] = self._speaker
+            self._speaker = grown
 
 
 def _ones(words: NDArray[np.uint32]) -> NDArray[np.int32]:

@@ -157,9 +157,8 @@ class Beat:
             at = np.flatnonzero(self._voices.mixed[block.rows])
             if not at.size:
                 continue
-            rows = block.rows[at]
-            gain = self._gain(rows, block.pcm[at])
-            voices.append(MixVoices(block.rate, rows, table.room[rows], block.pcm[at], gain))
+            rows, pcm = (block.rows, block.pcm) if at.size == len(block.rows) else (block.rows[at], block.pcm[at])
+            voices.append(MixVoices(block.rate, rows, table.room[rows], pcm, self._gain(rows, pcm)))
         if talkers:
             rows = np.fromiter((row for row in talkers if not table.muted[row]), np.intp)
             if rows.size:

@@ -438,14 +438,18 @@ class Outflow:
         """Talkers hear everyone but themselves; who is spoken to hears that over the room.
 
         Returns:
-            (n,) whose mix is silent.
+            (n,) whose mix is silent, where somebody takes comfort noise instead.
         """
         table = self._table
         rows = plan.rows[at]
-        wide = np.zeros((len(at), rate // 50), np.int32)
-        hearing = np.flatnonzero(plan.place[at] >= 0)
-        wide[hearing] = total[plan.place[at[hearing]]]
-        wide[hearing] -= self._mix.own(rate, rows[hearing])
+        place = plan.place[at]
+        if place.min() >= 0:
+            wide = total.take(place, axis=0)
+            wide -= self._mix.own(rate, rows)
+        else:
+            wide = np.zeros((len(at), rate // 50), np.int32)
+            hearing = np.flatnonzero(place >= 0)
+            wide[hearing] = total[place[hearing]] - self._mix.own(rate, rows[hearing])
         for n, row in enumerate(rows.tolist()) if spoken else ():
             if row in spoken:
                 wide[n] = wide[n] * DUCK + spoken[row][: wide.shape[1]]
@@ -464,6 +468,8 @@ class Outflow:
             group = plan.groups[int(plan.group[at[n]])]
             key = (_talker(int(rows[n])), *group[1:])
             self._encode_stream(plan, key, group, pcm[n], at[n : n + 1], packets)
+        if not plan.any_comfort:  # who else would ask
+            return np.zeros(len(at), np.bool_)
         quiet: NDArray[np.bool_] = np.logical_not(pcm.any(axis=1))
         return quiet
 

@@ -58,6 +58,14 @@ def test_the_gain_has_no_steps_between_blocks():
     assert np.abs(np.diff(out)).max() < 200
 
 
+@given(arrays.arrays(np.int32, (3, 160), elements=st.integers(-40_000, 40_000)))
+def test_nothing_wraps_round(block):
+    """The saturation keeps each sample's sign, whatever the gain that the first sub-block comes with."""
+    out = Limiter(3).apply(np.arange(3), block).astype(np.int32)
+    assert (np.abs(out - block) <= np.abs(block)).all()
+    assert (out * block >= 0).all()
+
+
 def test_a_room_that_is_used_again_starts_at_full_gain():
     limiter = Limiter(2)
     limiter.apply(np.array([1]), tone(90000, 0))

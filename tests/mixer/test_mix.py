@@ -59,6 +59,21 @@ def test_many_small_rooms_are_summed_at_once():
     assert np.array_equal(total, pcm.astype(np.int32).reshape(300, 4, 160).sum(axis=1))
 
 
+def test_runs_of_any_length_are_summed_exactly():
+    """Rooms of one, of a few, and of more than the short way is for."""
+    rng = np.random.default_rng(2)
+    sizes = [1, 4, 2, 7, 3]
+    for more in ([], [40]):
+        rooms = np.repeat(np.arange(1, len(sizes + more) + 1, dtype=np.int32), sizes + more)
+        pcm = rng.integers(-32768, 32768, (len(rooms), 160)).astype(np.int16)
+        mix = AudioMix(len(rooms))
+        mix.begin([Voices(8000, np.arange(len(rooms)), rooms, pcm)])
+        total, _ = mix.total(8000, np.unique(rooms))
+        for room in np.unique(rooms).tolist():
+            assert np.array_equal(total[room - 1], pcm[rooms == room].astype(np.int32).sum(axis=0))
+        assert np.array_equal(mix.own(8000, np.arange(len(rooms))), pcm)
+
+
 def test_announcements_are_nobodys_own():
     mix = AudioMix(2)
     announcement = Voices(16000, np.array([-1]), np.array([1], np.int32), np.full((1, 320), 700, np.int16))
