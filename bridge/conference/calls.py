@@ -245,7 +245,9 @@ class Calls:
 
     def confirmed(self, event: sip.CallConfirmed) -> None:
         """The ACK has our tag, which went nowhere but to the address of the INVITE."""
-        leg = self.by_call.get(event.call)
+        self._prove(self.by_call.get(event.call))
+
+    def _prove(self, leg: Leg | None) -> None:
         if leg is not None and not leg.proved:
             leg.proved = True
             self.tell(leg)
@@ -336,6 +338,8 @@ class Calls:
 
     def latched(self, worker: int, stream: int) -> None:
         self._placement.latched(worker, stream)
+        # Media to the port that only our answer named: weaker than the ACK, but pyVoIP's ACKs fit no call.
+        self._prove(self.by_stream.get(stream))
 
     def reported(self, figures: Sequence[StreamReport]) -> None:
         for report in figures:

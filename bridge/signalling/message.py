@@ -389,6 +389,9 @@ def _request(start: str, headers: Headers, body: bytes, fault: str) -> Request:
     if not TOKEN.match(method):
         raise MalformedMessage(f"no method: {method[:40]!r}")
     uri_fault = ""
+    if ">" in uri_text and "<" not in uri_text:
+        # pyVoIP cuts our Contact (``<sip:...>;isfocus``) at its "<" alone, and so misspells its ACK and BYE.
+        uri_text = uri_text.partition(">")[0]
     try:
         uri = Uri.parse(uri_text)
     except ParseError as error:

@@ -58,6 +58,12 @@ def test_nothing_is_sent_before_the_ack_shows_that_the_caller_is_where_it_says()
     phone.dial("demo")
     house.run(2)
     assert [spec.send for spec in in_rooms(house)] == [None]
+    other = Terminal(house, "192.0.2.12")
+    other.dial("demo")
+    house.run(1)
+    [stream] = [spec.stream for spec in in_rooms(house) if spec.remote and spec.remote.host == "192.0.2.12"]
+    house.heard(media.Latched(stream=stream, remote=media.Address("192.0.2.12", 30000)))
+    assert sorted(spec.send is None for spec in in_rooms(house)) == [False, True], "media counts too"
     house.drop = lambda data, flow: False
     house.run(5)
     assert all(spec.send is not None for spec in in_rooms(house))

@@ -6,6 +6,7 @@ import pytest
 
 from bridge.signalling.endpoint_settings import EndpointSettings
 from bridge.signalling.event import CallAnswered, CallConfirmed, CallEnded, CallProgress, IncomingCall
+from bridge.signalling.message import Request, parse
 from bridge.signalling.session_table import WrongState
 from tests.signalling.network import Network, Phone
 from tests.signalling.scenario import (
@@ -429,3 +430,15 @@ def test_a_bye_that_gets_no_answer_ends_the_call_all_the_same(calm: Network) -> 
     bob.hangup(theirs, calm.now)
     calm.run(40)
     assert bob.calls == 0
+
+
+def test_a_request_uri_with_the_rest_of_our_contact_behind_it_is_understood() -> None:
+    """As pyVoIP writes it."""
+    ack = (
+        b"ACK sip:demo@192.0.2.1:5060>;isfocus SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKa\r\n"
+        b"From: <sip:a@192.0.2.9>;tag=a\r\nTo: <sip:demo@192.0.2.1>;tag=b\r\nCall-ID: c\r\nCSeq: 1 ACK\r\n"
+        b"Content-Length: 0\r\n\r\n"
+    )
+    message = parse(ack)
+    assert isinstance(message, Request)
+    assert str(message.uri) == "sip:demo@192.0.2.1:5060"
