@@ -59,6 +59,8 @@ SKIP = 256
 100), so that no SRTP packet index is ever used twice (RFC 3711 §9.1)."""
 STALLED = 4.0
 """Seconds without a report (due every second) after which a worker is taken for hung and replaced."""
+RETRY = 0.5
+"""Seconds until a process that could not be started is tried again."""
 RESTARTS = 5
 """Restarts within a minute before we stop and say so: something is wrong that a restart does not cure."""
 AT_ONCE = 64 << 10
@@ -159,7 +161,8 @@ class Spare:
 
     def refill(self) -> None:
         if self._keep and (self._waiting is None or self._waiting.popen.poll() is not None):
-            self._waiting = _spawn(self._module)
+            with contextlib.suppress(OSError):  # the next death finds none, and starts one itself
+                self._waiting = _spawn(self._module)
 
     def close(self) -> None:
         if self._waiting is not None:
@@ -374,7 +377,17 @@ class Supervisor(ABC, Generic[Sent, Told]):
             self.failed = True
             log.critical("worker died too often; its rooms stay silent until the server is restarted")
             return
-        self._launch()
+        self._relaunch()
+
+    def _relaunch(self) -> None:
+        if self._stopping:
+            return
+        try:
+            self._launch()
+        except OSError as error:  # no process, no descriptor to be had: a flood elsewhere on the machine
+            log.error("no worker can be started; trying again", worker=self.number, error=str(error))
+            asyncio.get_running_loop().call_later(RETRY, self._relaunch)
+            return
         self._bereaved()
 
 

@@ -124,6 +124,27 @@ def test_a_killed_worker_is_replaced_even_without_a_spare() -> None:
     asyncio.run(run())
 
 
+def test_a_worker_that_can_not_be_started_at_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        async with calls() as made:
+            made.spare.close()
+            tries: list[float] = []
+            take = made.spare.take
+
+            def none_yet() -> Any:
+                tries.append(time.monotonic())
+                if len(tries) == 1:
+                    raise OSError("too many open files")
+                return take()
+
+            monkeypatch.setattr(made.spare, "take", none_yet)
+            dead = made.worker.pid
+            os.kill(dead, signal.SIGKILL)
+            await made.until(lambda: len(tries) == 2 and made.worker.pid not in (0, dead))
+
+    asyncio.run(run())
+
+
 def test_who_waits_for_a_prompt_or_a_name_of_a_dead_worker_is_told() -> None:
     async def run() -> None:
         async with calls() as c:
