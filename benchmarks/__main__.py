@@ -17,6 +17,7 @@ from .scenarios import SCENARIOS, Options, Result, as_plain, prepare
 RESULTS = Path(__file__).parent / "results"
 SHOWN = (
     ("cpu_us_per_pair", "CPU us/pair", 1.0),
+    ("cpu_us_per_picture", "CPU us/picture", 1.0),
     ("ratio", "ratio", 1.0),
     ("core_share", "core %", 100.0),
     ("loss", "loss %", 100.0),

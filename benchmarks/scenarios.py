@@ -13,7 +13,7 @@ import numpy as np
 
 from bridge.worker.protocol import Report, SetRoom
 
-from . import calls, sounds
+from . import calls, compose, sounds
 from .crowd import Crowd, Outcome, stay_on
 from .echo import EchoServer
 from .janus import JanusServer
@@ -318,6 +318,22 @@ def placed_calls(options: Options) -> list[Result]:
     return [Result("calls, 100 a second for a minute", int(found["calls"]), found, "none failed", met)]
 
 
+def composing(options: Options) -> list[Result]:
+    """Nine pictures into one, beside ffmpeg's xstack on the same files."""
+    found = compose.run(options.runs)
+    ratio = {what: round(cost / found[compose.THEIRS], 3) for what, cost in found.items()}
+    return [
+        Result(
+            what,
+            compose.SOURCES,
+            {"cpu_us_per_picture": cost, "ratio": ratio[what]},
+            "at most half of ffmpeg's CPU" if what == compose.OURS else "",
+            ratio[what] <= 0.5 if what == compose.OURS else None,
+        )
+        for what, cost in found.items()
+    ]
+
+
 SCENARIOS: dict[str, Callable[[Options], list[Result]]] = {
     "kernel": kernel,
     "crowded": crowded,
@@ -329,6 +345,7 @@ SCENARIOS: dict[str, Callable[[Options], list[Result]]] = {
     "latency": latency,
     "memory": memory,
     "calls": placed_calls,
+    "compose": composing,
     "janus": janus,
 }
 
