@@ -1,0 +1,594 @@
+"""The video worker's beat: packets in, pictures decoded, composed, encoded, packets out; spelt once and in order."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.media import rtcp, rtp
+from bridge.media.srtp import SrtpTable
+from bridge.media.wire import PacketPool, Receiver
+from bridge.mixer.compose import Picture
+
+from .. import protocol as say
+from .. import protocol_video as show
+from ..intake import Intake, Packets
+from ..ports import open_ports
+from ..protocol import Address, Begin
+from ..protocol_video import SetVideoRoom, SetVideoStream
+from ..report import Reporter
+from ..table import NO_ADDRESS, TableFull
+from .answers import Answers
+from .crew import Crew
+from .encoding import Encoding, Work
+from .fanout import MOST_PAYLOAD, Fanout
+from .figures import Figures
+from .painted import Painted
+from .reception import Reception
+from .room import Numbers, VideoRoom, Viewer, key_of, pictures_for
+from .snapshot import Snapshots
+from .source import Source, Wants
+from .table import RTX, VideoTable
+
+Rows: TypeAlias = NDArray[np.intp]
+
+SLOT = 1 / 150
+"""Seconds between two beats: the greatest step in which frames of 30, 25 and 15 a second all fall on beats."""
+PLANNED = 0.1
+"""Seconds after which it is looked anew who sees what: time alone changes scenes (a stalled sender, a rung up)."""
+TOLD = 0.4
+"""Seconds between two words to the room that an unwatched sender's pictures come: well below its stall time (2 s)."""
+NEW = 2.0
+"""Seconds in which a newcomer is decoded though nobody sees him yet, so that his tile appears with a picture in it."""
+UNSEEN = 5.0
+"""Seconds that somebody is decoded after he has left every picture: people come back into view."""
+SILENT_AFTER = 5.0
+"""Seconds without a packet between two :class:`~bridge.worker.protocol.Silent`."""
+RTCP_EVERY = 3
+"""Beats between looks at the RTCP sockets, 20 ms: a NACK must be answered while the packet is of use."""
+ASK_BY_INFO = 2.0
+"""Seconds between two requests by SIP INFO: they go through signalling, and old terminals choke on many."""
+
+
+class VideoBeat:
+    """A video worker's whole state, and what it does with it."""
+
+    def __init__(
+        self, begin: Begin, emit: Callable[[msgspec.Struct], None], now: float, *, threads: int | None = None
+    ) -> None:
+        self._emit = emit
+        self._rng = np.random.default_rng(begin.seed or None)
+        self._numbers, self._rtp, self._rtcp = open_ports(begin.host, begin.ports)
+        self._fds = [s.fileno() for s in self._rtp]
+        self._rtcp_fds = [s.fileno() for s in self._rtcp]
+        self._index = {port: n for n, port in enumerate(self._numbers)}
+        n = begin.capacity
+        self.table = VideoTable(n, len(self._fds), self._rng)
+        self._pool = PacketPool(16384)
+        self._media = Receiver(self._pool, 4096)
+        self._control = Receiver(self._pool, 512)
+        self.reception = Reception(n)
+        self._srtp = SrtpTable(n, repeat=True)
+        self._intake = Intake(self.table, self._pool, self._srtp, self._keep, self._on_latched)
+        self.fanout = Fanout(self.table, self._srtp, self._fds)
+        self._answers = Answers(self.table, self.fanout)
+        self.reporter = Reporter(
+            self.table,
+            self.reception,
+            self._srtp,
+            (self._fds, self._rtcp_fds),
+            self._rng,
+            self._answers.lost,
+            self._answers.feedback,
+        )
+        self._answers.reply = self.reporter.send_one
+        self._answers.round_trip = lambda row: float(self.reporter.round_trip[row])
+        self.crew = Crew(threads)
+        self.rooms: dict[int, VideoRoom] = {}
+        """By control's number."""
+        self.sources: dict[int, Source] = {}
+        """Of watched rows."""
+        self._painted: dict[int, Painted] = {}
+        """Simulated participants, by row."""
+        self._encoding_numbers = Numbers()
+        self._live: list[Encoding] = []
+        """Encodings with packets to send, maybe."""
+        self.work = Work()
+        self._figures = Figures(self)
+        self._snapshots = Snapshots(self.crew, self._emit)
+        self._dirty = True
+        self._planned = self._begun = now
+        self._unseen: NDArray[np.float64] = np.full(n, np.inf)
+        self._info_at: NDArray[np.float64] = np.full(n, -np.inf)
+        self._fir: NDArray[np.int64] = np.zeros(n, np.int64)
+        self._said_silent: NDArray[np.float64] = np.zeros(n)
+        self._beats = 0
+        self._second = now
+        emit(say.Ready(version=say.VERSION, pid=os.getpid(), ports=tuple(self._numbers)))
+
+    # ------------------------------------------------------------------------------------------- the beat
+
+    def run(self, now: float, realtime: float) -> None:
+        """One beat.
+
+        Args:
+            now, realtime: the same instant on the monotonic and the wall clock.
+        """
+        begin = time.monotonic()
+        self._beats += 1
+        self._now = now
+        self._intake.media(self._media.receive(self._fds, now, realtime), now)
+        if self._beats % RTCP_EVERY == 0:
+            self._intake.control(self._control.receive(self._rtcp_fds, now, realtime))
+        if self._intake.reports:
+            self._answers.now = now
+            self.reporter.read(self._intake.reports, now, realtime)
+        self._watch_sources(now)
+        self.crew.collect()
+        if self._dirty or now - self._planned >= PLANNED:
+            self._plan(now)
+        self._paint(now)
+        self.crew.collect()
+        self._send(now)
+        self._slowly(now, realtime)
+        self._figures.lasted(time.monotonic() - begin)
+
+    def waits_for(self) -> list[int]:
+        """File descriptors whose news should not wait for the next beat."""
+        return [self.crew.fileno()]
+
+    def idle(self) -> bool:
+        """There is nobody: beats may be few."""
+        return not self.table.rows
+
+    # ------------------------------------------------------------------------------------------- packets in
+
+    def _keep(self, packets: Packets, now: float) -> NDArray[np.bool_]:
+        """Count all, give the watched ones to their sources; slots are given back, the payloads are copied."""
+        table, headers = self.table, packets.headers
+        rows, kinds = packets.rows, packets.kinds
+        table.last_heard[rows] = now
+        own = kinds < RTX
+        if own.all():
+            main, part = rows, headers
+            arrivals = packets.arrivals
+        else:
+            at = own.nonzero()[0]
+            main, part, arrivals = rows[at], headers.rows(at), packets.arrivals[at]
+        if main.size:
+            if not table.heard[main].all():
+                self._dirty = True
+                table.since[main[~table.heard[main]]] = now
+            self.reception.add(main, part.sequence, part.timestamp, part.ssrc, arrivals)
+            table.remote_ssrc[main] = part.ssrc
+            table.last_sequence[main] = part.sequence
+            table.heard[main] = True
+        np.add.at(table.octets, rows, headers.size)
+        if headers.extended.any():
+            self._read_orientation(packets)
+        seen = table.watched[rows]
+        if not seen.all():
+            self._note_unwatched(np.unique(main[~table.watched[main]]), now)
+        self._feed(packets, seen.nonzero()[0])
+        return np.zeros(len(rows), np.bool_)
+
+    def _feed(self, packets: Packets, at: Rows) -> None:
+        """One by one: frames are put together from them, which no array does for us."""
+        headers, memory = packets.headers, self._pool.memory
+        columns = (
+            packets.rows[at],
+            packets.kinds[at],
+            packets.slots[at],
+            headers.offset[at],
+            headers.size[at],
+            headers.ssrc[at],
+            headers.sequence[at],
+            headers.timestamp[at],
+            headers.marker[at],
+            packets.arrivals[at],
+        )
+        for row, kind, slot, offset, size, ssrc, sequence, timestamp, marker, came in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            source = self.sources[row]
+            payload = memory[slot, offset : offset + size].tobytes()
+            if kind < RTX:
+                source.feed(kind, ssrc, sequence, timestamp, marker, payload, came)
+            else:
+                source.feed_again(kind - RTX, timestamp, marker, payload, came)
+
+    def _read_orientation(self, packets: Packets) -> None:
+        """Coordination of video orientation (3GPP TS 26.114 §7.4.5): the last two bits are quarter turns."""
+        identifiers = self.table.orientation[packets.rows]
+        at = (packets.headers.extended & (identifiers > 0)).nonzero()[0]
+        if at.size:
+            value = rtp.audio_levels(self._pool, packets.slots[at], identifiers[at], packets.headers.offset[at])
+            told = value >= 0
+            self.table.turn[packets.rows[at[told]]] = 90 * (value[told] & 3)
+
+    def _note_unwatched(self, rows: Rows, now: float) -> None:
+        """Pictures come of somebody whom nobody sees."""
+        for row in rows[now - self.table.pictured[rows] >= TOLD].tolist():
+            self.table.pictured[row] = now
+            room, spec = self._room_of(row), self.table.specs[int(self.table.stream[row])]
+            if room is not None and not spec.content:
+                room.chooser.picture(key_of(spec), now)
+
+    def _watch_sources(self, now: float) -> None:
+        """Frames to the decoders, requests to the senders; over those who are seen: some dozens a room at most."""
+        for row, source in self.sources.items():
+            wants = source.take(now, int(self.table.turn[row]), float(self.reporter.round_trip[row]))
+            if wants.keyframe or wants.missing:
+                self._ask(row, wants, now)
+
+    def _ask(self, row: int, wants: Wants, now: float) -> None:
+        table = self.table
+        spec = table.specs[int(table.stream[row])]
+        ours, theirs = int(table.ssrc[row]), int(table.remote_ssrc[row])
+        if not table.heard[row]:
+            return
+        packets: list[rtcp.Packet] = []
+        if wants.missing and spec.nack:
+            packets += self._answers.nack(ours, wants.ssrc, wants.missing)
+        if wants.keyframe:
+            if spec.pli or spec.fir:
+                self._fir[row] += 1
+                packets += self._answers.keyframe(ours, theirs, int(self._fir[row]), pli=spec.pli)
+            elif now - self._info_at[row] >= ASK_BY_INFO:
+                self._info_at[row] = now
+                self._emit(show.KeyframeWanted(stream=spec.stream))
+        if packets:
+            self.reporter.send_one(row, packets)
+
+    # ------------------------------------------------------------------------------------------- pictures
+
+    def picture(self, room: VideoRoom, key: int) -> Picture | None:
+        """The last picture of one of a room's sources."""
+        found = room.streams.get(key)
+        if found is not None:
+            row = found[0]
+            painted = self._painted.get(row)
+            if painted is not None:
+                return painted.picture
+            source = self.sources.get(row)
+            return source.picture if source else None
+        return None
+
+    def paint(self, room: VideoRoom, key: int, now: float) -> None:
+        """A simulated participant's picture of now."""
+        found = room.streams.get(key)
+        painted = self._painted.get(found[0]) if found else None
+        if painted is not None:
+            painted.speaking = room.speaker == key
+            painted.paint(now)
+
+    def _plan(self, now: float) -> None:
+        """Who sees what, and who therefore is decoded."""
+        self._dirty, self._planned = False, now
+        table = self.table
+        seen: set[int] = set()
+        self._live = []
+        for room in self.rooms.values():
+            for key, (row, _) in room.streams.items():
+                if row in self._painted:
+                    room.chooser.picture(key, now)
+            room.plan(now)
+            for encoding in room.closed:
+                self.fanout.history.encoding(encoding.number, None)
+            room.closed.clear()
+            for pane in room.panes.values():
+                self._live += pane.encodings.values()
+            keys = room.sources(now) | self._snapshots.sources(room, now)
+            seen |= {room.streams[key][0] for key in keys if key in room.streams}
+            if room.viewers:
+                new = ((now - table.since < NEW) & table.heard & table.live).nonzero()[0].tolist()
+                mine = {row for row, _ in room.streams.values()}
+                seen |= mine.intersection(new)
+        self._watch(seen, now)
+
+    def _watch(self, seen: set[int], now: float) -> None:
+        for row in seen:
+            self._unseen[row] = np.inf
+            if row not in self.sources and row not in self._painted:
+                spec = self.table.specs[int(self.table.stream[row])]
+                self.sources[row] = Source(
+                    self.crew, spec.receive, nack=spec.nack, pictured=partial(self._pictured, row)
+                )
+                self.table.watched[row] = True
+        for row in [row for row in self.sources if row not in seen]:
+            if not np.isfinite(self._unseen[row]):
+                self._unseen[row] = now
+            elif now - self._unseen[row] > UNSEEN:
+                self._unwatch(row)
+
+    def _unwatch(self, row: int) -> None:
+        self.sources.pop(row, None)
+        self.table.watched[row] = False
+        self._unseen[row] = np.inf
+
+    def _pictured(self, row: int) -> None:
+        """A new picture was decoded."""
+        room = self._room_of(row)
+        if room is None or not self.table.live[row]:
+            return
+        spec = self.table.specs[int(self.table.stream[row])]
+        if not spec.content:
+            if self.table.pictured[row] == 0:
+                self._dirty = True
+            self.table.pictured[row] = self._now
+            room.chooser.picture(key_of(spec), self._now)
+
+    def _paint(self, now: float) -> None:
+        """Panes whose next frame is due."""
+        for room in self.rooms.values():
+            for pane in room.panes.values():
+                due = pane.due(now)
+                if not due:
+                    continue
+                keys = pane.scene.sources()
+                for key in keys:
+                    self.paint(room, key, now)
+                pictures = pictures_for(keys, partial(self.picture, room))
+                pane.run(
+                    self.crew,
+                    self.work,
+                    pictures,
+                    due,
+                    now,
+                    partial(self._drawn, room),
+                )
+
+    def _drawn(self, room: VideoRoom, encoding: Encoding, keyframe: bool) -> None:
+        """A frame is encoded; a keyframe lets in who waits."""
+        if keyframe and encoding.joining:
+            if not encoding.members:
+                self.fanout.history.encoding(encoding.number, encoding.packets)
+            for changed in room.arrive(encoding):
+                self._seat(changed)
+
+    def _seat(self, encoding: Encoding) -> None:
+        table = self.table
+        rows = np.array(sorted(encoding.members), np.intp)
+        encoding.rows = rows[np.argsort(table.socket[rows], kind="stable")]
+        if len(rows):
+            self.fanout.history.limit(rows, float(encoding.kind.rung.bits))
+
+    # ------------------------------------------------------------------------------------------- packets out
+
+    def _send(self, now: float) -> None:
+        for encoding in self._live:
+            if encoding.pacer.waiting and len(encoding.rows):
+                self.fanout.send(encoding, now)
+
+    def _slowly(self, now: float, realtime: float) -> None:
+        if self._beats % 15 == 2:
+            rows = (self.table.live & ~self.table.simulated).nonzero()[0]
+            self.fanout.settle(rows, now)
+            self.reporter.send(now, realtime)
+            self._snapshots.step(now, self)
+        if now - self._second >= 1.0:
+            self._second = now
+            self._tell_silent(now)
+            rows = (self.table.live & ~self.table.simulated).nonzero()[0]
+            self.fanout.settle(rows, now)
+            self._emit(self._figures.report(now))
+
+    def _tell_silent(self, now: float) -> None:
+        table = self.table
+        silent = table.live & ~table.simulated & (now - table.last_heard >= SILENT_AFTER)
+        silent &= now - self._said_silent >= SILENT_AFTER
+        for row in np.flatnonzero(silent).tolist():
+            self._said_silent[row] = now
+            self._emit(say.Silent(stream=int(table.stream[row]), seconds=float(now - table.last_heard[row])))
+
+    # ------------------------------------------------------------------------------------------- commands
+
+    def obey(self, command: msgspec.Struct, now: float) -> None:
+        """Carry out one command between two beats; what can't be done is told as Trouble."""
+        self._now = now
+        try:
+            self._obey(command, now)
+        except (ValueError, TableFull, KeyError, OSError) as error:
+            stream = getattr(command, "stream", 0)
+            self._emit(say.Trouble(reason=str(error), stream=stream, room=getattr(command, "room", 0)))
+        self._dirty = True
+
+    def _obey(self, command: msgspec.Struct, now: float) -> None:
+        match command:
+            case SetVideoRoom():
+                self._set_room(command, now)
+            case show.DropVideoRoom():
+                self._drop_room(command.room)
+            case SetVideoStream():
+                self._set_stream(command, now)
+            case show.DropVideoStream():
+                self._drop_stream(command.stream, now)
+            case show.SetVoice():
+                self.rooms[command.room].voice(command.participant, command.name, muted=command.muted)
+            case show.DropVoice():
+                self.rooms[command.room].drop_voice(command.participant)
+            case show.SetPainted():
+                self._set_painted(command, now)
+            case show.SetSpeaker():
+                self.rooms[command.room].speaks(command.participant, now)
+            case show.AskKeyframe():
+                viewer = self.viewer(self.table.rows[command.stream])
+                if viewer is not None and viewer.encoding is not None:
+                    viewer.encoding.limiter.ask()
+            case show.Snapshot():
+                self._snapshots.ask(command, self.rooms[command.room], now)
+            case _:
+                raise ValueError(f"{type(command).__name__} is not for a running video worker")
+
+    def _set_room(self, spec: SetVideoRoom, now: float) -> None:
+        room = self.rooms.get(spec.room)
+        if room is None:
+            index = self.table.add_room(spec.room)
+            try:
+                room = VideoRoom(spec, index, self._encoding_numbers, SLOT)
+            except ValueError:
+                self.table.drop_room(spec.room)
+                raise
+            self.rooms[spec.room] = room
+        else:
+            room.describe(spec)
+            room.refresh_viewers(now)
+        room.logo = self._snapshots.logo(spec.logo)
+
+    def _drop_room(self, number: int) -> None:
+        self.table.drop_room(number)
+        room = self.rooms.pop(number, None)
+        if room is not None:
+            for encoding in room.close():
+                self.fanout.history.encoding(encoding.number, None)
+
+    def _set_stream(self, spec: SetVideoStream, now: float) -> None:
+        table = self.table
+        if spec.port not in self._index:
+            raise ValueError(f"port {spec.port} is not ours")
+        if not 200 <= spec.mtu <= MOST_PAYLOAD:
+            raise ValueError(f"payloads of {spec.mtu} octets")
+        index = table.rooms[spec.room] if spec.room else 0
+        row = table.rows.get(spec.stream, -1)
+        before = table.specs.get(spec.stream)
+        fresh = row < 0
+        if fresh:
+            row = table.add(spec.stream, now)
+            self._said_silent[row] = now
+            self.reception.forget(row)
+        try:
+            table.configure(row, spec, index, self._index[spec.port])
+        except ValueError:
+            if fresh:
+                table.remove(spec.stream)
+            raise
+        if fresh or before is None or _rtx(before) != _rtx(spec):
+            self.fanout.open(row, now, rtx=_rtx(spec))
+        self._set_keys(row, spec)
+        self.reporter.add(row, spec.cname, now, xr=False)
+        if row in self.sources:
+            self.sources[row].set_formats(spec.receive, nack=spec.nack)
+        if before is not None and (before.room, key_of(before)) != (spec.room, key_of(spec)):
+            self._leave(self.rooms.get(before.room), row, before)
+        if spec.room:
+            room = self.rooms[spec.room]
+            room.enter(row, spec, now)
+            if table.latch[row] == NO_ADDRESS:
+                room.viewers.pop(row, None)
+            if row in room.viewers:
+                self._answers.viewers[row] = room.viewers[row]
+            else:
+                self._answers.viewers.pop(row, None)
+
+    def _leave(self, room: VideoRoom | None, row: int, spec: SetVideoStream) -> None:
+        if room is not None:
+            room.leave(row, spec)
+        self._answers.viewers.pop(row, None)
+        self._unwatch(row)
+
+    def _set_keys(self, row: int, spec: SetVideoStream) -> None:
+        if spec.srtp_send is not None:
+            index = spec.send_state.rtcp_index if spec.send_state else 0
+            key = spec.srtp_send
+            self._srtp.set_send(row, key.suite, key.material, rollover=key.rollover, rtcp_index=index)
+        if spec.srtp_receive is not None:
+            key = spec.srtp_receive
+            self._srtp.set_receive(row, key.suite, key.material, rollover=key.rollover)
+        if spec.srtp_send is None and spec.srtp_receive is None:
+            self._srtp.drop(row)
+
+    def _set_painted(self, command: show.SetPainted, now: float) -> None:
+        table = self.table
+        row = table.rows.get(command.stream, -1)
+        if row < 0:
+            row = table.add(command.stream, now)
+        table.simulated[row] = True
+        table.room[row] = table.rooms[command.room]
+        spec = SetVideoStream(
+            stream=command.stream,
+            room=command.room,
+            port=0,
+            remote=None,
+            remote_rtcp=None,
+            rtcp_mux=False,
+            send=None,
+            receive=(show.VideoFormat("VP8", 0),),
+            participant=command.participant,
+            name=command.name,
+            muted=command.muted,
+        )
+        table.specs[command.stream] = spec
+        if row not in self._painted or self._painted[row].name != command.name:
+            self._painted[row] = Painted(command.name, command.stream)
+        self.rooms[command.room].enter(row, spec, now)
+
+    def _drop_stream(self, stream: int, now: float) -> None:
+        table = self.table
+        row = table.rows.get(stream, -1)
+        if row < 0:
+            return
+        spec = table.specs[stream]
+        self._leave(self.rooms.get(spec.room), row, spec)
+        if not table.simulated[row]:
+            self.reporter.goodbye(np.array([row]), now, time.time())
+        table.remove(stream)
+        self._unwatch(row)
+        self._painted.pop(row, None)
+        self._srtp.drop(row)
+        self.reception.forget(row)
+        self.reporter.forget(row)
+        self._info_at[row] = -np.inf
+
+    # ------------------------------------------------------------------------------------------- events
+
+    def _on_latched(self, row: int, address: tuple[str, int]) -> None:
+        stream = int(self.table.stream[row])
+        self._emit(say.Latched(stream=stream, remote=Address(*address)))
+        spec = self.table.specs[stream]
+        room = self.rooms.get(spec.room)
+        if room is not None and spec.send is not None:
+            room.enter(row, spec, self._now)
+            self._answers.viewers[row] = room.viewers[row]
+            encoding = room.viewers[row].encoding
+            if encoding is not None:
+                encoding.limiter.ask()  # what was sent elsewhere, he has not
+        self._dirty = True
+
+    def viewer(self, row: int) -> Viewer | None:
+        """Who is sent to at a row."""
+        return self._answers.viewers.get(row)
+
+    def _room_of(self, row: int) -> VideoRoom | None:
+        spec = self.table.specs.get(int(self.table.stream[row]))
+        return self.rooms.get(spec.room) if spec else None
+
+    @property
+    def strangers(self) -> int:
+        return self._intake.counters.strangers
+
+    @property
+    def malformed(self) -> int:
+        return self._intake.counters.malformed + self.reporter.malformed
+
+    def rollovers(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(n,) rollover counters received, SRTCP indices sent."""
+        return self._srtp.rollover(rows), self._srtp.send_state(rows)[1]
+
+    def close(self) -> None:
+        """Say goodbye to every stream (RTCP BYE), free everything."""
+        rows = np.flatnonzero(self.table.live & ~self.table.simulated)
+        self.reporter.goodbye(rows, time.monotonic(), time.time())
+        self.crew.close()
+        for sock in (*self._rtp, *self._rtcp):
+            sock.close()
+
+
+def _rtx(spec: SetVideoStream) -> bool:
+    return bool(spec.send and spec.send.rtx_type)

@@ -1,0 +1,134 @@
+"""Control's side of a video worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from bridge.media.video.payload import CLOCK_RATE
+
+from ..client import Numbers, Spare, Supervisor, resumed
+from ..protocol import Address, Begin, Latched
+from ..protocol_video import (
+    DropVideoRoom,
+    DropVideoStream,
+    DropVoice,
+    SetPainted,
+    SetSpeaker,
+    SetVideoRoom,
+    SetVideoStream,
+    SetVoice,
+    Snapshot,
+    SnapshotDone,
+    VideoCommand,
+    VideoEvent,
+    VideoReport,
+    unpack_video_event,
+)
+
+VIDEO = "bridge.worker.video.process"
+SKIP = 4096
+"""Sequence numbers left out after a restart: more than a stream can have sent since its last report, 20 Mbit/s for 2 s
+(RFC 3711 §9.1: no SRTP packet index twice)."""
+
+
+class VideoWorker(Supervisor[VideoCommand, VideoEvent]):
+    """One video worker, whichever process it is at the moment."""
+
+    def __init__(self, number: int, begin: Begin, sink: Callable[[int, VideoEvent], None], spare: Spare) -> None:
+        """Args:
+        spare: of the module :data:`VIDEO`.
+        """
+        super().__init__(number, begin, sink, spare)
+        self._rooms: dict[int, SetVideoRoom] = {}
+        self._streams: dict[int, SetVideoStream] = {}
+        self._painted: dict[int, SetPainted] = {}
+        self._voices: dict[tuple[int, int], SetVoice] = {}
+        self._speakers: dict[int, SetSpeaker] = {}
+        self._latched: dict[int, Address] = {}
+        self._reached: dict[int, Numbers] = {}
+        self._snapshots: dict[int, Snapshot] = {}
+
+    @property
+    def streams(self) -> int:
+        return len(self._streams) + len(self._painted)
+
+    def _unpack(self, body: bytes) -> VideoEvent:
+        return unpack_video_event(body)
+
+    def _numbers(self, stream: int) -> Numbers:
+        known = self._reached.get(stream)
+        if known is None:
+            known = self._reached[stream] = Numbers.drawn(time.monotonic())
+        return known
+
+    def _remember(self, command: VideoCommand) -> VideoCommand:
+        match command:
+            case SetVideoStream():
+                if command.send_state is None:
+                    command = msgspec.structs.replace(command, send_state=self._numbers(command.stream).state)
+                before = self._streams.get(command.stream)
+                if before is not None and (before.remote, before.port) != (command.remote, command.port):
+                    self._latched.pop(command.stream, None)
+                self._streams[command.stream] = command
+            case DropVideoStream():
+                for table in (self._streams, self._painted, self._latched, self._reached):
+                    table.pop(command.stream, None)
+            case SetVideoRoom():
+                self._rooms[command.room] = command
+            case DropVideoRoom():
+                self._rooms.pop(command.room, None)
+                self._speakers.pop(command.room, None)
+                for key in [key for key in self._voices if key[0] == command.room]:
+                    del self._voices[key]
+            case SetVoice():
+                self._voices[command.room, command.participant] = command
+            case DropVoice():
+                self._voices.pop((command.room, command.participant), None)
+            case SetPainted():
+                self._painted[command.stream] = command
+            case SetSpeaker():
+                self._speakers[command.room] = command
+            case Snapshot():
+                self._snapshots[command.snapshot] = command
+            case _:
+                pass
+        return command
+
+    def _note(self, event: VideoEvent) -> None:
+        match event:
+            case Latched():
+                self._latched[event.stream] = event.remote
+            case VideoReport():
+                for figures in event.streams:
+                    if figures.stream in self._streams:
+                        self._reached[figures.stream] = Numbers(
+                            self._heard, figures.send_state, figures.receive_rollover
+                        )
+            case SnapshotDone():
+                self._snapshots.pop(event.snapshot, None)
+            case _:
+                pass
+
+    def _bereaved(self) -> None:
+        for snapshot in list(self._snapshots.values()):  # whoever waits for it must not wait for ever
+            self._hear(SnapshotDone(snapshot.snapshot, "the video worker was restarted"))
+
+    def _known(self, now: float) -> Iterable[VideoCommand]:
+        yield from self._rooms.values()
+        yield from self._voices.values()
+        for spec in self._streams.values():
+            yield self._resumed(spec, now)
+        yield from self._painted.values()
+        yield from self._speakers.values()
+
+    def _resumed(self, spec: SetVideoStream, now: float) -> SetVideoStream:
+        """A stream's description as of now: its true address, its numbers going on, its keys at their index."""
+        latched = self._latched.get(spec.stream)
+        if latched is not None:
+            spec = msgspec.structs.replace(spec, remote=latched)
+        numbers = self._numbers(spec.stream).resumed(now, CLOCK_RATE, SKIP)
+        self._reached[spec.stream] = numbers
+        return resumed(spec, numbers)

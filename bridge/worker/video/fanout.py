@@ -1,0 +1,155 @@
+"""Packets of an encoding to all who receive it, in arrays: headers, SRTP, the kernel; and again what NACKs ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.media import rtp
+from bridge.media.srtp import SrtpTable
+from bridge.media.video.history import SendHistory
+from bridge.media.wire import U8, U32, U64, Sender
+
+from .encoding import Block, Encoding
+from .table import VideoTable
+
+Rows: TypeAlias = NDArray[np.intp]
+
+BATCH = 8192
+"""Packets a call: what one sender's arrays hold."""
+SEALED = 1600
+"""Octets of an SRTP packet's place: the longest payload, header and trailer."""
+MOST_PAYLOAD = SEALED - 96
+
+
+class Fanout:
+    """The sending side of all rows."""
+
+    def __init__(self, table: VideoTable, srtp: SrtpTable, fds: list[int]) -> None:
+        self._table, self._srtp, self._fds = table, srtp, fds
+        self.history = SendHistory(table.capacity)
+        self._sender = Sender(BATCH)
+        self._heads: U32 = np.zeros((BATCH, 3), np.uint32)
+        self._sealed: U8 = np.zeros((64, SEALED), np.uint8)
+        self._base: NDArray[np.int64] = np.zeros(table.capacity, np.int64)
+        """(rows,) the extended sequence number at which the row's rollover counter was ``rollover_base``."""
+        self._turns: NDArray[np.int64] = np.zeros(table.capacity, np.int64)
+
+    def open(self, row: int, now: float, *, rtx: bool) -> None:
+        """A row begins to be sent to, with the numbers that the table has."""
+        table = self._table
+        offset = (int(table.timestamp[row]) - ticks(now)) & 0xFFFFFFFF
+        first = int(table.sequence[row])
+        self.history.open(row, sequence=first, offset=offset, rtx=first ^ 0x2A5A if rtx else None)
+        self._turns[row] = table.rollover[row]
+
+    def settle(self, rows: Rows, now: float) -> None:
+        """Bring the table's numbers up to now: they are reported, and go on from there after a restart."""
+        table, following = self._table, self.history.next[rows]
+        table.sequence[rows] = following & 0xFFFF
+        table.rollover[rows] = self._turns[rows] + (following >> 16) - 1
+        table.timestamp[rows] = (self.history.offset[rows].astype(np.int64) + ticks(now)) & 0xFFFFFFFF
+
+    def send(self, encoding: Encoding, now: float) -> int:
+        """What of an encoding is due; returns packets handed to the kernel."""
+        sent = 0
+        for first, count in encoding.pacer.due(now):
+            for block, start, stop in encoding.pieces(first, count):
+                most = max(BATCH // (stop - start), 1)
+                for at in range(0, len(encoding.rows), most):
+                    sent += self._send(encoding.rows[at : at + most], encoding.number, block, start, stop)
+        return sent
+
+    def _send(self, rows: Rows, number: int, block: Block, start: int, stop: int) -> int:
+        """(rows x packets), row by row: the rows are sorted by socket."""
+        table, count = self._table, stop - start
+        n = len(rows) * count
+        if not n:
+            return 0
+        sequences = self.history.advance(rows, number, block.first + start, count).reshape(-1)
+        owners = np.repeat(rows, count)
+        markers = np.zeros(count, np.bool_)
+        markers[-1] = stop == block.count
+        stamps = self.history.offset[owners] + np.uint32(block.timestamp)
+        rtp.write_headers(
+            self._heads,
+            np.arange(n),
+            table.send_type[owners],
+            np.tile(markers, len(rows)),
+            sequences,
+            stamps,
+            table.ssrc[owners],
+        )
+        sizes = block.sizes[start:stop]
+        table.sent[rows] += count
+        table.sent_octets[rows] += int(sizes.sum())
+        bodies, body_sizes = np.tile(block.starts[start:stop], len(rows)), np.tile(sizes, len(rows))
+        heads = np.uint64(self._heads.ctypes.data) + np.arange(n, dtype=np.uint64) * np.uint64(rtp.HEADER)
+        secure = table.secure_out[owners]
+        head_sizes: NDArray[np.int64] | int = rtp.HEADER
+        if secure.any():
+            heads, head_sizes, body_sizes = self._seal(owners, secure, heads, block, start, body_sizes)
+        names = np.uint64(table.names.ctypes.data) + owners.astype(np.uint64) * np.uint64(32)
+        return self._sender.send(self._fds, table.socket[owners], names, heads, head_sizes, bodies, body_sizes)
+
+    def _seal(
+        self, owners: Rows, secure: NDArray[np.bool_], heads: U64, block: Block, start: int, sizes: NDArray[np.int64]
+    ) -> tuple[U64, NDArray[np.int64], NDArray[np.int64]]:
+        """SRTP: header and payload side by side in a place of their own, encrypted there."""
+        which = np.flatnonzero(secure)
+        while len(self._sealed) < len(which):
+            self._sealed = np.zeros((2 * len(self._sealed), SEALED), np.uint8)
+        self._sealed[: len(which), :12] = self._heads.view(np.uint8).reshape(-1, 12)[which]
+        count = int(len(owners) // len(np.unique(owners)))
+        begins = (block.starts[start : start + count] - np.uint64(block.data.ctypes.data)).astype(np.int64)
+        for packet in range(count):  # a frame's packets in one slot of the pacer: a few
+            size = int(block.sizes[start + packet])
+            at = np.flatnonzero(which % count == packet)
+            self._sealed[at, 12 : 12 + size] = block.data[begins[packet] : begins[packet] + size]
+        addresses = np.uint64(self._sealed.ctypes.data) + np.arange(len(which), dtype=np.uint64) * np.uint64(SEALED)
+        lengths = (sizes[which] + rtp.HEADER).astype(np.int32)
+        good = self._srtp.protect(owners[which], addresses, lengths)
+        head_sizes = np.full(len(owners), rtp.HEADER, np.int64)
+        heads, sizes = heads.copy(), sizes.copy()
+        heads[which] = addresses
+        head_sizes[which] = np.where(good, lengths, 0)
+        sizes[which] = 0
+        return heads, head_sizes, sizes
+
+    def repeat(self, row: int, sequences: Iterable[int], now: float, round_trip: float, rtx_type: int) -> int:
+        """Answer a NACK."""
+        again = self.history.answer(row, sequences, now, round_trip or 0.1)
+        if not again:
+            return 0
+        table, n = self._table, len(again)
+        place = np.zeros((n, SEALED), np.uint8)
+        heads: U32 = np.zeros((n, 3), np.uint32)
+        lengths = np.zeros(n, np.int32)
+        for i, each in enumerate(again):  # as many as a NACK may ask for and the rate allows
+            place[i, 12 : 12 + len(each.payload)] = np.frombuffer(each.payload, np.uint8)
+            lengths[i] = 12 + len(each.payload)
+        rtp.write_headers(
+            heads,
+            np.arange(n),
+            np.array([rtx_type if each.rtx else table.send_type[row] for each in again], np.uint8),
+            np.array([each.marker for each in again]),
+            np.array([each.sequence for each in again], np.int32),
+            np.array([each.timestamp for each in again], np.uint32),
+            np.array([(int(table.ssrc[row]) + each.rtx) & 0xFFFFFFFF for each in again], np.uint32),
+        )
+        place[:, :12] = heads.view(np.uint8).reshape(n, 12)
+        addresses = np.uint64(place.ctypes.data) + np.arange(n, dtype=np.uint64) * np.uint64(SEALED)
+        owners = np.full(n, row)
+        if table.secure_out[row]:
+            good = self._srtp.protect(owners, addresses, lengths)
+            owners, addresses, lengths = owners[good], addresses[good], lengths[good]
+        names = np.full(len(owners), table.names.ctypes.data + 32 * row, np.uint64)
+        return self._sender.send(self._fds, table.socket[owners], names, addresses, lengths, addresses, 0)
+
+
+def ticks(now: float) -> int:
+    """The 90 kHz clock of all encodings at a monotonic time."""
+    return int(now * 90000)

@@ -1,0 +1,119 @@
+"""The video process: beside the audio worker, and always behind it when the machine has too much to do."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import sys
+import time
+import traceback
+
+import msgspec
+
+from .. import process
+from ..process import FAILURES, Link
+from ..protocol import Stop, Trouble
+from ..protocol_video import VideoReport, unpack_video_command
+from .beat import SLOT, VideoBeat
+
+NICE = 5
+"""Above the others' 0, far above the audio worker's -10: a picture that comes late is seen by few, a voice that does is
+heard by all."""
+CATCH_UP = 8
+"""Beats that may be made up for at once; beyond that they are left out: pictures are drawn for now, not for then."""
+IDLE = 0.1
+"""Seconds between beats when there are no streams at all; commands and datagrams are not waited for so long."""
+COLLECT = 3.0
+"""Seconds between collections of what reference counts leave."""
+
+
+def run(link: Link) -> int:
+    """Serve one control process; returns the exit status."""
+    begin, early = link.first()
+    if begin is None:
+        return 0
+    if begin.cpu >= 0:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {begin.cpu})
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+
+    def emit(event: msgspec.Struct) -> None:
+        link.send(event, spare=isinstance(event, VideoReport))
+
+    try:
+        beat = VideoBeat(begin, emit, time.monotonic())
+    except OSError as error:
+        emit(Trouble(reason=str(error)))
+        link.flush()
+        return 1
+    link.flush()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        _keep(beat, link, early)
+    finally:
+        beat.close()
+        link.flush()
+    return 0
+
+
+def _keep(beat: VideoBeat, link: Link, early: list[bytes]) -> None:
+    poll = select.poll()
+    for fd in (link.fileno(), *beat.waits_for()):
+        poll.register(fd, select.POLLIN)
+    due, failures, collected = time.monotonic(), 0, time.monotonic()
+    running = _obey(beat, link, early)
+    while running and link.open:
+        now = time.monotonic()
+        if now < due:
+            ready = poll.poll(1000 * (due - now))
+            if any(fd == link.fileno() for fd, _ in ready):
+                running = _obey(beat, link, link.commands())
+                due = min(due, time.monotonic() + SLOT)
+            elif ready:
+                beat.crew.collect()
+            continue
+        if now - due > CATCH_UP * SLOT:
+            due = now
+        try:
+            beat.run(now, time.time())
+        except Exception:
+            # One beat is lost, not the calls; but where it goes on, a fresh process is told everything again.
+            failures += 1
+            link.send(Trouble(reason=f"a video beat failed: {traceback.format_exc(limit=-3)}"))
+            if failures >= FAILURES:
+                raise
+        due += IDLE if beat.idle() else SLOT
+        link.flush()
+        if now - collected > COLLECT and time.monotonic() < due:
+            collected = now
+            gc.collect(1)
+
+
+def _obey(beat: VideoBeat, link: Link, messages: list[bytes]) -> bool:
+    """Carry commands out; false when told to stop."""
+    for message in messages:
+        try:
+            command = unpack_video_command(message)
+        except msgspec.MsgspecError as error:
+            link.send(Trouble(reason=f"not a command: {error}"))
+            continue
+        if isinstance(command, Stop):
+            return False
+        beat.obey(command, time.monotonic())
+    link.flush()
+    return True
+
+
+def main() -> int:
+    """``python -m bridge.worker.video.process FD``: FD is our end of control's socket pair."""
+    process.keep_memory()
+    return run(process.link_from(sys.argv, unpack_video_command))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

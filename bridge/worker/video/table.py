@@ -1,0 +1,70 @@
+"""The video streams of a worker, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.media.video.formats import by_name
+
+from ..protocol_video import SetVideoStream, VideoFormat
+from ..table import SourceTable
+
+RTX = 64
+"""Added to a format's kind: its retransmissions. Kinds count a stream's own formats from 1."""
+MOST_FORMATS = RTX - 1
+
+
+class VideoTable(SourceTable[SetVideoStream]):
+    """Addresses, numbers and keys, and what the beat knows of the pictures."""
+
+    def _make_own_rows(self, column: Callable[..., NDArray[Any]]) -> None:
+        self.watched = column(np.bool_)
+        """Its pictures are decoded."""
+        self.pictured = column(np.float64)
+        """When its room was last told that pictures come."""
+        self.orientation = column(np.uint8)
+        """Header extension id of its orientation."""
+        self.turn = column(np.int16)
+        """Degrees clockwise that make its pictures upright, as it last said."""
+        self.octets = column(np.int64)
+        """Of payload that came in."""
+        self.plays = column(np.bool_)
+        """It can be sent to."""
+
+    def configure(self, row: int, spec: SetVideoStream, room: int, socket: int) -> None:
+        """Write a stream's description into its row.
+
+        Raises:
+            ValueError: a format is unknown or an address is none; the row is as it was.
+        """
+        if len(spec.receive) > MOST_FORMATS:
+            raise ValueError(f"more than {MOST_FORMATS} formats")
+        for each in (*spec.receive, *([spec.send] if spec.send else [])):
+            check(each)
+        if spec.send is not None and not by_name(spec.send.name).encoder:
+            raise ValueError(f"{spec.send.name} is received only")
+        self.place(row, spec, room, socket)
+        self.kinds[row] = 0
+        for kind, each in enumerate(spec.receive, 1):
+            self.kinds[row, each.payload_type] = kind
+            if each.rtx_type:
+                self.kinds[row, each.rtx_type] = kind + RTX
+        self.send_kind[row] = spec.send is not None
+        self.send_type[row] = spec.send.payload_type if spec.send else 0
+        self.orientation[row] = spec.orientation
+
+
+def check(format_: VideoFormat) -> None:
+    """Raises:
+    ValueError: nobody here speaks it, or its payload types are none.
+    """
+    try:
+        by_name(format_.name)
+    except LookupError:
+        raise ValueError(f"no video format {format_.name} here") from None
+    if not 0 <= format_.payload_type <= 127 or not 0 <= format_.rtx_type <= 127:
+        raise ValueError(f"{format_.payload_type}, {format_.rtx_type}: no payload types")
