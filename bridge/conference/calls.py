@@ -22,6 +22,7 @@ from bridge.worker.protocol import Command, DropStream, StreamReport
 
 from .leg import Hearing, Leg
 from .placement import Full, Placement
+from .video import NOWHERE, Sight, VideoPlane
 
 log = structlog.get_logger("calls")
 
@@ -33,6 +34,9 @@ class CallUser(Protocol):
 
     def call_up(self, leg: Leg, now: float) -> None:
         """Media is agreed: the participant can hear."""
+
+    def call_changed(self, leg: Leg, now: float) -> None:
+        """Something else is agreed in a call that was up before."""
 
     def call_over(self, leg: Leg, code: int, reason: str, local: bool, now: float) -> None:
         """The call has ended, or never came to be."""
@@ -67,8 +71,10 @@ class Calls:
         random_bytes: Callable[[int], bytes],
         media_host: str = "",
         cname: str = "visiopont",
+        video: VideoPlane | None = None,
     ) -> None:
         """``media_host``: the address in our SDP; empty: the one by which the peer's signalling reaches us."""
+        self._video = video
         self._endpoint, self._settings, self._placement = endpoint, settings, placement
         self._capabilities, self._send, self._user = capabilities, send, user
         self._rng, self._random_bytes = rng, random_bytes
@@ -88,20 +94,23 @@ class Calls:
         self._last_stream += 1
         return self._last_stream
 
-    def _leg(self, call: int, worker: int, flow: Flow) -> Leg:
-        """Raises :class:`~.placement.Full`."""
+    def _leg(self, call: int, worker: int, flow: Flow, offer: bytes | None) -> Leg:
+        """``offer``: theirs. Raises :class:`~.placement.Full`."""
         stream = self.stream_number()
         port = self._placement.put(worker, stream)
         host = self._media_host or self._settings.contact(flow)[0]
         session_id = self._rng.getrandbits(62)
-        negotiator = Negotiator(self._capabilities, self._random_bytes, session_id)
+        pictures = self._video.capabilities if self._video else None
+        negotiator = Negotiator(self._capabilities, self._random_bytes, session_id, pictures)
         leg = Leg(call, stream, worker, port, host, negotiator, self._cname, flow.remote[0])
         self.by_stream[stream] = leg
+        if self._video:
+            self._video.prepare(leg, worker, offer)
         return leg
 
-    def place(self, leg: Leg, hearing: Hearing, now: float) -> None:
-        """What the participant hears and is heard by has changed; the worker too, perhaps."""
-        leg.hearing = hearing
+    def place(self, leg: Leg, hearing: Hearing, now: float, sight: Sight = NOWHERE) -> None:
+        """What the participant hears and sees, and is heard and seen by, has changed; the worker too, perhaps."""
+        leg.hearing, leg.sight = hearing, sight
         worker = self._placement.worker_of(hearing.room) if hearing.room else leg.worker
         if worker != leg.worker and leg.moving is None:
             self._move(leg, worker, now)
@@ -114,6 +123,8 @@ class Calls:
         if spec is not None and spec != leg.told:
             leg.told = spec
             self._send(leg.worker, spec)
+        if self._video:
+            self._video.tell(leg)
 
     def _move(self, leg: Leg, worker: int, now: float) -> None:
         """Its room lives in another worker: offer the peer that worker's address, and follow when it has agreed."""
@@ -125,7 +136,10 @@ class Calls:
             self.hangup(leg, now, "overloaded")
             return
         leg.moving = Leg(leg.call, stream, worker, port, leg.host, leg.negotiator, leg.cname, leg.peer)
+        leg.moving.floor = leg.floor
         self.by_stream[stream] = leg
+        if self._video and leg.video is not None:
+            self._video.prepare(leg.moving, worker, None)
         self._endpoint.offer(leg.call, leg.negotiator.offer(leg.moving.local), now)
 
     def _moved(self, leg: Leg) -> None:
@@ -134,32 +148,50 @@ class Calls:
             return
         self._drop(leg)
         leg.stream, leg.worker, leg.port, leg.told = there.stream, there.worker, there.port, None
+        if self._video:
+            self._video.take_over(leg, there)
 
     def _not_moved(self, leg: Leg, now: float) -> None:
         there, leg.moving = leg.moving, None
         if there is not None:
-            self._placement.take_away(there.worker, there.stream)
-            self.by_stream.pop(there.stream, None)
+            self._never_there(there)
             self.hangup(leg, now, "the terminal refused to move")
 
+    def _never_there(self, there: Leg) -> None:
+        """Nobody comes to where a leg was to move."""
+        self._placement.take_away(there.worker, there.stream)
+        self.by_stream.pop(there.stream, None)
+        if self._video:
+            self._video.drop(there)
+
     def _drop(self, leg: Leg) -> None:
+        if self._video:
+            self._video.drop(leg)
         if leg.told is not None:
             self._send(leg.worker, DropStream(stream=leg.stream))
         self._placement.take_away(leg.worker, leg.stream)
         self.by_stream.pop(leg.stream, None)
         self.reports.pop(leg.stream, None)
 
+    def _drop_all(self, leg: Leg) -> None:
+        """The call is over for good."""
+        self._drop(leg)
+        if self._video:
+            self._video.drop_floor(leg)
+
     # Calls that come
 
-    def answer(self, event: sip.IncomingCall, worker: int, hearing: Hearing, now: float) -> Leg | None:
+    def answer(
+        self, event: sip.IncomingCall, worker: int, hearing: Hearing, now: float, sight: Sight = NOWHERE
+    ) -> Leg | None:
         """Answer an incoming call; None: it was refused."""
         try:
-            leg = self._leg(event.call, worker, event.flow)
+            leg = self._leg(event.call, worker, event.flow, event.offer)
         except Full:
             wait = self._settings.retry_after
             self._endpoint.reject(event.call, 503, now, retry_after=wait + self._rng.randint(0, wait))
             return None
-        leg.hearing = hearing
+        leg.hearing, leg.sight = hearing, sight
         leg.proved = event.flow.transport.reliable
         self.by_call[event.call] = leg
         try:
@@ -169,7 +201,7 @@ class Calls:
                 sdp, _ = leg.negotiator.answer(event.offer, leg.local)
         except Unacceptable as error:
             self.by_call.pop(event.call)
-            self._drop(leg)
+            self._drop_all(leg)
             self._endpoint.reject(event.call, error.code, now, str(error))
             return None
         # Some phones (pyVoIP) take no 200 that comes before any provisional response.
@@ -204,13 +236,13 @@ class Calls:
             raise ValueError(f"nowhere to send a call to {uri}")
         host = self._settings.contact(targets[0])[0]
         from_uri = from_uri or f"sip:{from_user}@{f'[{host}]' if ':' in host else host}"
-        leg = self._leg(0, worker, targets[0])
+        leg = self._leg(0, worker, targets[0], None)
         leg.hearing = hearing
         dialled = _Dialled(uri, tuple(targets), from_uri, from_display, None, tuple(headers))
         try:
             self._invite(leg, dialled, now)
         except ValueError:
-            self._drop(leg)
+            self._drop_all(leg)
             raise
         return leg
 
@@ -274,6 +306,8 @@ class Calls:
         if leg is None:
             self._endpoint.refuse(event.call, 481, now)
             return
+        if self._video and event.body is not None:
+            self._video.prepare(leg.moving or leg, (leg.moving or leg).worker, event.body)
         local = leg.moving.local if leg.moving else leg.local
         if event.body is None:
             self._endpoint.accept(event.call, leg.negotiator.offer(local), now)
@@ -305,8 +339,10 @@ class Calls:
         if leg.call not in self._up:
             self._up.add(leg.call)
             self._user.call_up(leg, now)
-        elif leg.hearing.room and self._placement.worker_of(leg.hearing.room) != leg.worker:
-            self.place(leg, leg.hearing, now)
+            return
+        self._user.call_changed(leg, now)
+        if leg.hearing.room and self._placement.worker_of(leg.hearing.room) != leg.worker:
+            self.place(leg, leg.hearing, now, leg.sight)
 
     def ended(self, event: sip.CallEnded, now: float) -> None:
         leg, dialled = self.by_call.pop(event.call, None), self._dialled.pop(event.call, None)
@@ -316,9 +352,8 @@ class Calls:
         if dialled is not None and event.code == NOT_ACCEPTABLE and self._again(leg, dialled, now):
             return
         if leg.moving is not None:
-            self._placement.take_away(leg.moving.worker, leg.moving.stream)
-            self.by_stream.pop(leg.moving.stream, None)
-        self._drop(leg)
+            self._never_there(leg.moving)
+        self._drop_all(leg)
         self._user.call_over(leg, event.code, event.reason, event.local, now)
 
     def _again(self, leg: Leg, dialled: _Dialled, now: float) -> bool:

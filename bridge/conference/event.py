@@ -158,6 +158,41 @@ class SpeakerChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LayoutChanged:
+    """The room's picture, or the one of a participant, is laid out otherwise now."""
+
+    room: str
+    participant: int | None
+    """None: the room's, for all who have none of their own."""
+    layout: str | None
+    """None: it has none of its own any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """This one is shown as the speaker whoever speaks; None: who speaks is."""
+
+    room: str
+    participant: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """This one has the tile that stays in view; None: nobody has."""
+
+    room: str
+    participant: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PresentationChanged:
+    """This one shows something to all now, and who did before doesn't any more; None: nobody does."""
+
+    room: str
+    participant: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class LockChanged:
     room: str
     locked: bool
@@ -226,6 +261,10 @@ Event: TypeAlias = (
     | HandsChanged
     | FloorGiven
     | SpeakerChanged
+    | LayoutChanged
+    | Pinned
+    | Reserved
+    | PresentationChanged
     | LockChanged
     | EverybodyMuted
     | SettingsChanged

@@ -19,16 +19,19 @@ from bridge.signalling.alarms import Alarms, Sleeper
 from bridge.signalling.endpoint import Endpoint
 from bridge.signalling.endpoint_settings import EndpointSettings
 from bridge.signalling.flow import Flow
+from bridge.signalling.media_control import CONTENT_TYPE as MEDIA_CONTROL
 from bridge.signalling.message import ParseError, Uri
 from bridge.signalling.offer import Capabilities
 from bridge.worker import protocol as media
+from bridge.worker import protocol_video
 
 from .address import kind_of, same, user_of
 from .announcer import Announcer, Clips
 from .calls import Calls
 from .desk import Desk, must_ask
 from .dtmf_info import info_digit
-from .focus_event import CallCame, CallOver, Event, MediaTrouble, ResolveWanted, TextReceived
+from .error import Refused
+from .focus_event import CallCame, CallOver, Event, MediaTrouble, ResolveWanted, SnapshotTaken, TextReceived
 from .house import House, NoSuchRoom
 from .leg import Hearing, Leg
 from .participant import Language
@@ -41,6 +44,7 @@ from .room import Room
 from .settings import RoomSettings
 from .stage import Stage
 from .status import Dialling, MediaStatus, RoomStatus
+from .video import VideoPlane, VideoSettings
 from .watch import Watch
 
 T = TypeVar("T")
@@ -91,7 +95,11 @@ class Focus:
         *,
         rng: random.Random,
         random_bytes: Callable[[int], bytes],
+        video: VideoSettings | None = None,
     ) -> None:
+        """``video``: None: nobody has a picture."""
+        self._video = VideoPlane(video, lambda: self._calls.stream_number()) if video else None
+        self._last_snapshot = 0
         self._settings, self._endpoint = settings, endpoint
         self._alarms: Alarms[Sleeper] = Alarms()
         self._workers = workers
@@ -103,6 +111,7 @@ class Focus:
             self._send,
             ad_hoc=settings.ad_hoc,
             limit=settings.max_rooms,
+            video=self._video,
         )
         self._calls = Calls(
             endpoint,
@@ -114,6 +123,7 @@ class Focus:
             rng=rng,
             random_bytes=random_bytes,
             media_host=settings.media_host,
+            video=self._video,
         )
         self._parties = Parties()
         self._outbox: deque[Event] = deque()
@@ -130,6 +140,7 @@ class Focus:
             self._outbox,
             self._send,
             settings.template.language,
+            self._video,
         )
         self._desk = Desk(self._stage, self._house, self._announcer, self._alarms, self._send)
         self._referring = Referring(endpoint, self, settings.refer)
@@ -180,9 +191,7 @@ class Focus:
             case sip.CallEnded():
                 self._calls.ended(event, now)
             case sip.InfoReceived():
-                party, digit = self._party_of(event.call), info_digit(event.content_type, event.body)
-                if party is not None and digit:
-                    self._pressed(party, digit, "info", now)
+                self._informed(event, now)
             case sip.MessageReceived():
                 self._message(event)
             case sip.ReferReceived():
@@ -230,7 +239,7 @@ class Focus:
     def _replace(self, event: sip.IncomingCall, party: Party, now: float) -> None:
         """RFC 3891: another device of the same participant takes its call over."""
         assert party.leg is not None
-        leg = self._calls.answer(event, party.leg.worker, party.hearing, now)
+        leg = self._calls.answer(event, party.leg.worker, party.hearing, now, party.leg.sight)
         if leg is None:
             return
         old = party.leg
@@ -271,6 +280,22 @@ class Focus:
         self._parties.forget(party)
         self._desk.forget(party)
 
+    def call_changed(self, leg: Leg, now: float) -> None:
+        """Something else is agreed, of its pictures perhaps."""
+        if (party := self._parties.of(leg)) is not None:
+            self._stage.seen(party, now)
+
+    def _informed(self, event: sip.InfoReceived, now: float) -> None:
+        """INFO: a key, or a wish for a whole picture (RFC 5168)."""
+        if event.content_type == MEDIA_CONTROL:
+            leg = self._calls.by_call.get(event.call)
+            if leg is not None and self._video is not None:
+                self._video.asked(leg, event.body)
+            return
+        party, digit = self._party_of(event.call), info_digit(event.content_type, event.body)
+        if party is not None and digit:
+            self._pressed(party, digit, "info", now)
+
     def _message(self, event: sip.MessageReceived) -> None:
         party = self._party_of(event.call) if event.call else None
         if party is not None and party.room and event.content_type == "text/plain":
@@ -302,6 +327,28 @@ class Focus:
             case media.Report():
                 self._calls.reported(event.streams)
                 self._parties.reported(event.streams)
+            case media.Trouble(reason, _, _):
+                self._outbox.append(MediaTrouble(worker, reason))
+            case _:
+                pass
+
+    def watched(self, worker: int, event: protocol_video.VideoEvent, now: float) -> None:
+        """Take an event of a video worker."""
+        video = self._video
+        if video is None:
+            return
+        match event:
+            case media.Latched(stream, _):
+                video.latched(worker, stream)
+            case protocol_video.KeyframeWanted(stream):
+                wish = video.wish(stream, now)
+                if wish is not None:
+                    call, body = wish
+                    self._endpoint.info(call, MEDIA_CONTROL, body, now)
+            case protocol_video.VideoReport():
+                video.reported(event.streams)
+            case protocol_video.SnapshotDone(number, error):
+                self._outbox.append(SnapshotTaken(number, error))
             case media.Trouble(reason, _, _):
                 self._outbox.append(MediaTrouble(worker, reason))
             case _:
@@ -396,6 +443,21 @@ class Focus:
             raise NoSuchRoom(f"participant {participant} has no call: `visiopont rooms` lists who is where")
         self._endpoint.refer(party.leg.call, uri, now)
 
+    def snapshot(self, room: str, path: str, now: float) -> int:
+        """Have the room's picture written as PNG; :class:`SnapshotTaken` with the number follows.
+
+        Raises:
+            NoSuchRoom: it is not on.
+            Refused: it has no picture.
+        """
+        running = self._house.on(room)
+        if self._video is None or not self._house.has_picture(running):
+            raise Refused("no-picture", f"room {running.room.name} has no picture: see [video] and the room's settings")
+        self._last_snapshot += 1
+        wanted = protocol_video.Snapshot(snapshot=self._last_snapshot, room=running.media, path=path)
+        self._video.send(running.worker, wanted)
+        return self._last_snapshot
+
     def dial(
         self,
         room: str,
@@ -485,7 +547,8 @@ class Focus:
         for turn, (name, clips) in enumerate(talkers):
             stream = self._calls.stream_number()
             self._placement.simulate(running.worker, stream)
-            talker = Talker(running.worker, stream, clips, turn, len(talkers))
+            picture = self._calls.stream_number() if self._video is not None else 0
+            talker = Talker(running.worker, stream, clips, turn, len(talkers), picture)
             party = self._parties.add(Party(0, "simulated", name, f"sim:{turn + 1}", talker=talker))
             self._stage.join(party, settings, now)
 
@@ -524,7 +587,8 @@ class Focus:
 
     def _media(self, party: Party) -> MediaStatus | None:
         if party.leg is not None:
-            return MediaStatus.of(party.leg, self._calls.reports.get(party.leg.stream))
+            video = self._video.status(party.leg) if self._video is not None else ()
+            return MediaStatus.of(party.leg, self._calls.reports.get(party.leg.stream), video)
         if party.talker is not None:
             return MediaStatus.simulated(party.talker)
         return None

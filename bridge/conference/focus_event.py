@@ -59,4 +59,22 @@ class MediaTrouble:
     reason: str
 
 
-Event = ResolveWanted | RoomOpened | CallCame | CallOver | TextReceived | MediaTrouble | room_event.Event | sip.Event
+@dataclass(frozen=True, slots=True)
+class SnapshotTaken:
+    """A room's picture is in its file, or why not."""
+
+    snapshot: int
+    error: str
+
+
+Event = (
+    ResolveWanted
+    | RoomOpened
+    | CallCame
+    | CallOver
+    | TextReceived
+    | MediaTrouble
+    | SnapshotTaken
+    | room_event.Event
+    | sip.Event
+)

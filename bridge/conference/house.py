@@ -11,6 +11,7 @@ from bridge.worker.protocol import Command, DropRoom, SetRoom
 from .placement import Placement
 from .room import Room
 from .settings import RoomSettings
+from .video import VideoPlane
 
 _NAME = re.compile(r"[\w.~+'-]{1,64}", re.UNICODE)
 """What may open a room by being dialled: nothing that needs escaping in a URI, a path or a log."""
@@ -34,6 +35,8 @@ class Running:
     worker: int
     wake: Callable[[str, float], None]
     """Its alarm rings."""
+    pictured: bool = False
+    """The video worker knows the room."""
 
 
 class House:
@@ -47,8 +50,10 @@ class House:
         *,
         ad_hoc: bool,
         limit: int,
+        video: VideoPlane | None = None,
     ) -> None:
         """``template``: what a room is like that opens by being dialled."""
+        self._video = video
         self._template, self._placement, self._send = template, placement, send
         self._ad_hoc, self._limit = ad_hoc, limit
         self._known: dict[str, RoomSettings] = {}
@@ -167,6 +172,28 @@ class House:
         """Tell the worker what the room is like."""
         settings = running.room.settings
         self._send(running.worker, SetRoom(room=running.media, loudest=settings.loudest, agc=settings.agc))
+        self.picture(running)
+
+    def picture(self, running: Running) -> None:
+        """Tell the video worker what the room's picture is like."""
+        room = running.room
+        if self._video is None:
+            return
+        if not room.settings.video:
+            self._no_picture(running)
+            return
+        running.pictured = True
+        self._video.describe(
+            running.worker, running.media, room.settings, room.look, room.reserved or 0, room.presenter or 0
+        )
+
+    def _no_picture(self, running: Running) -> None:
+        if self._video is not None and running.pictured:
+            running.pictured = False
+            self._video.close(running.worker, running.media)
+
+    def has_picture(self, running: Running) -> bool:
+        return self._video is not None and running.room.settings.video
 
     def close(self, running: Running) -> None:
         """The conference is over."""
@@ -174,4 +201,5 @@ class House:
             del self.running[running.room.name]
         self._media.pop(running.media, None)
         self._send(running.worker, DropRoom(room=running.media))
+        self._no_picture(running)
         self._placement.close_room(running.media)

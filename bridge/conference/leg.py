@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bridge.signalling.bfcp_line import FloorAccess
 from bridge.signalling.offer import Agreed, Local, Negotiator, PayloadFormat
+from bridge.signalling.video_line import AgreedVideo
 from bridge.worker.protocol import Address, CodecSpec, SetStream, SrtpKey
+
+from .video import NOWHERE, LegVideo, Sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,11 @@ class Leg:
     peer: str
     """The address that its signalling comes from."""
     hearing: Hearing = field(default_factory=Hearing)
+    sight: Sight = NOWHERE
+    video: LegVideo | None = None
+    """Where its pictures are; None: it has none."""
+    floor: FloorAccess | None = field(default=None, repr=False)
+    """How it asks for the right to show something."""
     proved: bool = True
     """The peer showed that it gets what is sent to its address. Until then nothing is: an INVITE with a forged source
     must not turn us on somebody else."""
@@ -50,7 +59,25 @@ class Leg:
 
     @property
     def local(self) -> Local:
-        return Local(self.host, self.port, self.port + 1)
+        video = self.video
+        return Local(
+            self.host,
+            self.port,
+            self.port + 1,
+            video=video.main.port if video and video.main else 0,
+            content=video.content.port if video and video.content else 0,
+            floor=self.floor,
+        )
+
+    @property
+    def seen(self) -> AgreedVideo | None:
+        """What is agreed of its picture."""
+        return self.agreed.video if self.agreed else None
+
+    @property
+    def shown(self) -> AgreedVideo | None:
+        """What is agreed of its second picture, for what is shown."""
+        return self.agreed.content if self.agreed else None
 
     @property
     def agreed(self) -> Agreed | None:

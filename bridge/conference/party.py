@@ -59,6 +59,8 @@ class Talker:
     clips: tuple[str, ...]
     turn: int
     turns: int
+    picture: int = 0
+    """Its painted picture's stream; 0: it has none."""
     report: StreamReport | None = None
     """Its worker's last figures."""
 

@@ -6,12 +6,13 @@ operators on everybody. A command that changes nothing emits nothing. All raise 
 :class:`.error.Forbidden`, :class:`.error.NoSuchParticipant`, :class:`.error.Refused`.
 
 The parts: :class:`.people.People` (the table, permissions, events), :class:`.sound.Sound`, :class:`.floor.Floor`,
-:class:`.lobby.Lobby`, :class:`.schedule.Schedule`. The room joins them up and knows comings and goings.
+:class:`.lobby.Lobby`, :class:`.screen.Screen`, :class:`.schedule.Schedule`. The room joins them up and knows comings
+and goings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -42,6 +43,7 @@ from .participant import Kind, Language, Participant, Role, State
 from .people import People
 from .phrase import Phrase, Spoken
 from .schedule import Schedule
+from .screen import Look, Place, Screen
 from .settings import RoomSettings
 from .snapshot import RoomSnapshot
 from .sound import Sound
@@ -71,6 +73,7 @@ class Room:
         self._sound = Sound(self._people)
         self._floor = Floor(self._people, self._sound)
         self._lobby = Lobby(self._people)
+        self._screen = Screen(self._people, settings)
         self._schedule = Schedule()
         self._pads: dict[int, KeyPad] = {}
         """Of those who are in the midst of a sequence."""
@@ -138,6 +141,30 @@ class Room:
         """The speaking queue, the next to speak first."""
         return self._floor.queue.order
 
+    @property
+    def look(self) -> Look:
+        """What all see who want nothing else."""
+        return self._screen.look
+
+    def look_of(self, number: int) -> Look | None:
+        """What somebody wants to see; None: what the room does."""
+        return self._screen.own(number)
+
+    @property
+    def in_view(self) -> int | None:
+        """Who has the large tile: the one pinned, else who speaks."""
+        return self._speaker if self._screen.pinned is None else self._screen.pinned
+
+    @property
+    def reserved(self) -> int | None:
+        """Who stays in view whoever speaks."""
+        return self._screen.reserved
+
+    @property
+    def presenter(self) -> int | None:
+        """Whose content is shown."""
+        return self._screen.presenter
+
     def __len__(self) -> int:
         """How many are in the room or its lobby."""
         return len(self._people)
@@ -178,6 +205,10 @@ class Room:
             ends=self._schedule.ends,
             speaker=self._speaker,
             hands=self.hands,
+            layout=self.look.layout,
+            pinned=self._screen.pinned,
+            reserved=self.reserved,
+            presenter=self.presenter,
             participants=self.participants(),
         )
 
@@ -253,6 +284,7 @@ class Room:
         news = straight or (by_host, by_self) != (person.muted_by_host, person.muted_by_self)
         if news and (by_host or by_self):
             self._people.tell(Muted(self.name, number, by_host=by_host, by_self=by_self))
+        self._screen.came_in(number)
         if self._schedule.started is None:
             self._schedule.start(now, self._settings.max_duration)
         if self._people.inside > 1:
@@ -304,6 +336,7 @@ class Room:
     def _depart(self, number: int, reason: LeaveReason, now: float, *, hangup: bool = False) -> Participant:
         person = self.participant(number)
         self._floor.forget(number)
+        self._screen.forget(number)
         if self._speaker == number:
             self._set_speaker(None)
         self._pads.pop(number, None)
@@ -379,6 +412,7 @@ class Room:
             self._set_speaker(None)
         self._floor.clear()
         for person in self._people:
+            self._screen.forget(person.number)
             self._people.take_away(person.number)
             self._people.tell(Left(self.name, person.number, "ended", person))
             self._people.tell(self._hangup(person, "ended"))
@@ -474,6 +508,35 @@ class Room:
         """Call somebody up to speak (None: the next in the queue); who it is. Takes the host's mute off it."""
         return self._floor.give(number, by=by)
 
+    # ----------------------------------------------------------------------------------------- the picture
+
+    def set_layout(self, layout: str, places: Sequence[Place] = (), *, by: int | None, now: float) -> None:
+        """What all see who want nothing else; ``places``: for ``fixed``."""
+        self._require_going_on()
+        self._screen.set_layout(layout, places, by=by)
+
+    def set_own_layout(self, number: int, layout: str | None, *, by: int | None, now: float) -> None:
+        """What one participant sees; None: what the others do."""
+        self._screen.set_own_layout(number, layout, by=by)
+
+    def pin(self, number: int | None, *, by: int | None, now: float) -> None:
+        """Show somebody as if he spoke, whoever speaks; None: nobody any more."""
+        self._require_going_on()
+        self._screen.pin(number, by=by)
+
+    def reserve(self, number: int | None, *, by: int | None, now: float) -> None:
+        """Keep somebody in view beside whoever speaks; None: nobody any more."""
+        self._require_going_on()
+        self._screen.reserve(number, by=by)
+
+    def take_presentation(self, number: int, *, by: int | None, now: float) -> None:
+        """Show its content to all; who did before has to stop. Raises Forbidden where only hosts may."""
+        self._screen.take_presentation(number, by=by)
+
+    def release_presentation(self, number: int, *, by: int | None, now: float) -> None:
+        """Stop showing; nothing changes where somebody else shows something by now."""
+        self._screen.release_presentation(number, by=by)
+
     # -------------------------------------------------------------------------------------------- the room
 
     def mute_all(self, *, by: int | None, now: float) -> None:
@@ -530,6 +593,7 @@ class Room:
             return
         self._settings = after
         self._people.tell(SettingsChanged(self.name, after))
+        self._screen.changed(after)
         if after.keys != before.keys:
             self._table = after.table
             self._pads.clear()

@@ -14,12 +14,18 @@ from .participant import LANGUAGES, Language
 
 LobbyPolicy: TypeAlias = Literal["off", "until-host", "until-admitted"]
 Entry: TypeAlias = Literal["silent", "tone", "name"]
+RoomLayout: TypeAlias = Literal["single", "strip", "grid", "side-by-side"]
+LAYOUTS: tuple[RoomLayout, ...] = get_args(RoomLayout)
+Presenters: TypeAlias = Literal["anyone", "hosts"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "language": LANGUAGES,
     "lobby": get_args(LobbyPolicy),
     "entry": get_args(Entry),
+    "layout": LAYOUTS,
+    "presenters": get_args(Presenters),
 }
+_NUMBERS = {"video_height": (1080, 720, 360, 180), "video_rate": (30, 25, 15)}
 _NAME = re.compile(r"[\w.~+'-]{1,64}")
 """What may be dialled: letters of any language (escaped in a URI), digits, telephone numbers with their ``+``."""
 _NUMBER = re.compile(r"[0-9]{1,64}")
@@ -31,6 +37,8 @@ _SWITCHES = (
     "mute_on_entry",
     "agc",
     "ends_with_host",
+    "video",
+    "show_voices",
 )
 _WHOLE = {"capacity": (1, 100_000), "loudest": (1, 64)}
 _SECONDS = {"max_duration": 7 * 86400.0, "host_grace": 86400.0}
@@ -38,6 +46,8 @@ _PIN = re.compile(r"[0-9]{4,16}")
 """Four digits and three tries a call leave a guesser one chance in 3,333."""
 TITLE = 200
 """Characters; it goes into every conference-info document."""
+FILE_NAME = 1024
+"""Characters of a file's name, or of a URI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,23 @@ class RoomSettings:
     """The conference ends when the last host has left, after ``host_grace``."""
     host_grace: float = 0.0
     """Seconds in which a host may come back (a dropped call) before ``ends_with_host`` ends the conference."""
+    video: bool = True
+    """The room has a picture, where the bridge has any."""
+    layout: RoomLayout = "strip"
+    """``single``: whoever speaks; ``strip``: the others in a strip beside; ``grid``: everybody alike;
+    ``side-by-side``: the two who spoke last."""
+    video_height: int = 720
+    """Lines of the largest picture that anybody is sent: 1080, 720, 360 or 180."""
+    video_rate: int = 30
+    """Pictures a second at most: 30, 25 or 15."""
+    show_voices: bool = False
+    """Who sends no picture has a tile with the name."""
+    reserved: str = ""
+    """URI of whoever stays in view whoever speaks: the sign-language interpreter."""
+    presenters: Presenters = "anyone"
+    """Who may show something: ``anyone``, or ``hosts``."""
+    logo: str = ""
+    """Absolute name of a PNG file, shown in a corner; empty: none."""
     keys: tuple[tuple[str, str], ...] = ()
     """(digits, action) pairs that change the table of keys (:mod:`.key`): ``("*8", "lock")`` moves the lock to ``*8``;
     an empty action takes the key away."""
@@ -144,7 +171,7 @@ def _check(settings: RoomSettings) -> None:
         name = settings.name if isinstance(settings.name, str) and settings.name.isprintable() else "?"
         return ValueError(f"room {name[:64]}: {key}{value}: {how}")
 
-    for key in ("name", "number", "title", "host_pin", "guest_pin"):
+    for key in ("name", "number", "title", "host_pin", "guest_pin", "reserved", "logo"):
         if not isinstance(getattr(settings, key), str):
             raise wrong(key, "write text, in quotes")
     if not _NAME.fullmatch(settings.name) or settings.name != settings.name.lower():
@@ -153,6 +180,14 @@ def _check(settings: RoomSettings) -> None:
         raise wrong("number", "write 1 to 64 digits, or leave it out")
     if len(settings.title) > TITLE or not (settings.title.isprintable()):
         raise wrong("title", f"write one line of at most {TITLE} characters")
+    for key in ("reserved", "logo"):
+        if len(getattr(settings, key)) > FILE_NAME or not getattr(settings, key).isprintable():
+            raise wrong(key, f"write one line of at most {FILE_NAME} characters")
+    if settings.logo and not (settings.logo.startswith("/") and settings.logo.lower().endswith(".png")):
+        raise wrong("logo", "write the absolute name of a PNG file, as in /etc/visiopont/logo.png")
+    for key, numbers in _NUMBERS.items():
+        if type(getattr(settings, key)) is not int or getattr(settings, key) not in numbers:
+            raise wrong(key, f"write one of {', '.join(map(str, numbers))}")
     for key, choices in _CHOICES.items():
         if getattr(settings, key) not in choices:
             raise wrong(key, f"write one of {', '.join(choices)}")

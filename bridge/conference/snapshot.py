@@ -28,6 +28,13 @@ class RoomSnapshot:
     speaker: int | None
     hands: tuple[int, ...]
     """The speaking queue, the next to speak first."""
+    layout: str
+    pinned: int | None
+    """Shown as the speaker, whoever speaks."""
+    reserved: int | None
+    """Stays in view, whoever speaks."""
+    presenter: int | None
+    """Whose content is shown."""
     participants: tuple[Participant, ...]
     """In the order they came; the lobby's too."""
 

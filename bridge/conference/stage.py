@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from bridge.signalling.alarms import Alarms, Sleeper
 from bridge.worker import protocol as media
+from bridge.worker import protocol_video
 
 from . import event as room_event
 from .announcer import Announcer
@@ -21,6 +22,7 @@ from .party import Party
 from .phrase import Phrase, Spoken
 from .placement import Placement
 from .settings import RoomSettings
+from .video import NOWHERE, WAITING, Sight, VideoPlane
 from .watch import Watch
 
 
@@ -37,8 +39,12 @@ class Stage:
         outbox: deque[Event],
         send: Callable[[int, media.Command], None],
         language: Language,
+        video: VideoPlane | None = None,
     ) -> None:
         """``language``: of whoever never came to a room."""
+        self._video = video
+        self._voices: dict[int, tuple[int, int]] = {}
+        """Participants whose names stand for pictures: worker and media room where they do."""
         self._house, self._placement, self._calls, self._announcer = house, placement, calls, announcer
         self._watch, self._alarms, self._parties, self._outbox = watch, alarms, parties, outbox
         self._send, self._language = send, language
@@ -107,8 +113,17 @@ class Stage:
                     | room_event.Muted(_, number)
                     | room_event.Deafened(_, number)
                     | room_event.GainsChanged(_, number)
+                    | room_event.Renamed(_, number)
                 ):
                     self._place(running, number, now)
+                case room_event.LayoutChanged(_, None) | room_event.Reserved():
+                    self._house.picture(running)
+                case room_event.LayoutChanged(_, int(number)):
+                    self._place(running, number, now)
+                case room_event.SpeakerChanged() | room_event.Pinned():
+                    self._in_view(running)
+                case room_event.PresentationChanged():
+                    self._house.picture(running)
                 case room_event.Left(_, number, _, _):
                     self._take_out(number, now)
                 case room_event.Hangup(_, number, reason, spoken):
@@ -121,6 +136,7 @@ class Stage:
                 case room_event.SettingsChanged():
                     self._house.changed(running)
                     self._house.describe(running)
+                    self._pictures(running, now)
                 case room_event.Ended():
                     self._over(running, now)
         if room.ended:
@@ -144,7 +160,8 @@ class Stage:
             running.media if inside else 0, view.muted, view.deaf, float(view.voice), float(view.volume)
         )
         if party.leg is not None:
-            self._calls.place(party.leg, party.hearing, now)
+            self._calls.place(party.leg, party.hearing, now, self._sight(running, party, view, inside=inside))
+            self._voice(running, party, view, inside=inside)
         elif party.talker is not None:
             talker = party.talker
             self._send(
@@ -158,8 +175,60 @@ class Stage:
                     muted=view.muted,
                 ),
             )
+            if self._video is not None and talker.picture and self._house.has_picture(running):
+                painted = protocol_video.SetPainted(
+                    stream=talker.picture, room=running.media, name=view.name, participant=number, muted=view.muted
+                )
+                self._video.send(talker.worker, painted)
+
+    def _sight(self, running: Running, party: Party, view: Participant, *, inside: bool) -> Sight:
+        """What the participant sees, and how it is seen."""
+        if not inside or not self._house.has_picture(running):
+            return NOWHERE
+        own = running.room.look_of(party.number)
+        waiting = WAITING[party.language or running.room.settings.language]
+        return Sight(running.media, party.number, view.name, view.muted, own, waiting)
+
+    def _voice(self, running: Running, party: Party, view: Participant, *, inside: bool) -> None:
+        """Who sends no picture has a tile with the name, where the room wants that."""
+        if self._video is None or party.leg is None:
+            return
+        shown = inside and self._house.has_picture(running) and running.room.look.voices
+        if shown and party.leg.seen is None:
+            self._voices[party.number] = (running.worker, running.media)
+            voice = protocol_video.SetVoice(
+                participant=party.number, room=running.media, name=view.name, muted=view.muted
+            )
+            self._video.send(running.worker, voice)
+        else:
+            self._no_voice(party.number)
+
+    def _no_voice(self, number: int) -> None:
+        worker, room = self._voices.pop(number, (0, 0))
+        if room and self._video is not None:
+            self._video.send(worker, protocol_video.DropVoice(participant=number, room=room))
+
+    def _in_view(self, running: Running) -> None:
+        """Who has the large tile."""
+        if self._video is not None and self._house.has_picture(running):
+            speaker = protocol_video.SetSpeaker(room=running.media, participant=running.room.in_view or 0)
+            self._video.send(running.worker, speaker)
+
+    def _pictures(self, running: Running, now: float) -> None:
+        """The room's pictures were turned on or off, or who has a tile was changed."""
+        if self._video is not None:
+            for person in running.room.participants():
+                self._place(running, person.number, now)
+
+    def seen(self, party: Party, now: float) -> None:
+        """What is agreed of a party's pictures has changed."""
+        running = self._house.running.get(party.room)
+        if running is not None and party.number in running.room:
+            view = running.room.participant(party.number)
+            self._voice(running, party, view, inside=view.state == "in")
 
     def _take_out(self, number: int, now: float) -> None:
+        self._no_voice(number)
         party = self._parties.get(number)
         if party is None:
             return
@@ -168,6 +237,9 @@ class Stage:
             self._calls.place(party.leg, party.hearing, now)
         elif party.talker is not None:
             self._send(party.talker.worker, media.DropStream(stream=party.talker.stream))
+            if self._video is not None and party.talker.picture:
+                gone = protocol_video.DropVideoStream(stream=party.talker.picture)
+                self._video.send(party.talker.worker, gone)
             self._placement.take_away(party.talker.worker, party.talker.stream)
             self._parties.forget(party)
 

@@ -10,6 +10,7 @@ from bridge.worker.protocol import StreamReport
 from .leg import Leg
 from .party import Talker
 from .snapshot import RoomSnapshot
+from .video import VideoStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,13 @@ class MediaStatus:
     worker: int
     report: StreamReport | None
     """None: its worker has not reported yet (it does once a second)."""
+    video: tuple[VideoStatus, ...] = ()
 
     @classmethod
-    def of(cls, leg: Leg, report: StreamReport | None) -> MediaStatus:
+    def of(cls, leg: Leg, report: StreamReport | None, video: tuple[VideoStatus, ...] = ()) -> MediaStatus:
         agreed = leg.agreed
         secure = agreed is not None and agreed.srtp_send is not None
-        return cls(leg.codec, secure, agreed is not None and agreed.on_hold, leg.worker, report)
+        return cls(leg.codec, secure, agreed is not None and agreed.on_hold, leg.worker, report, video)
 
     @classmethod
     def simulated(cls, talker: Talker) -> MediaStatus:

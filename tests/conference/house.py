@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from bridge.conference.focus import Event, Focus, FocusSettings, WorkerPorts
 from bridge.conference.phrase import Spoken
 from bridge.conference.settings import RoomSettings
+from bridge.conference.video import VideoPorts, VideoSettings
 from bridge.signalling import event as sip
 from bridge.signalling.endpoint import Endpoint
 from bridge.signalling.endpoint_settings import EndpointSettings
 from bridge.signalling.flow import Flow, Transport
 from bridge.signalling.offer import Capabilities, Local, Negotiator
+from bridge.signalling.video_codec import VideoCapabilities
 from bridge.worker import protocol as media
+from bridge.worker import protocol_video as pictures
 from tests.signalling.network import Network
 
 BRIDGE = ("192.0.2.1", 5060)
@@ -50,15 +54,56 @@ class Notes:
         return now
 
 
+class VideoNotes:
+    """A video worker that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[pictures.VideoCommand] = []
+
+    def send(self, command: pictures.VideoCommand) -> None:
+        self.told.append(command)
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [command for command in self.told if isinstance(command, kind)]
+
+    @property
+    def streams(self) -> dict[int, pictures.SetVideoStream]:
+        """What each stream is now."""
+        now: dict[int, pictures.SetVideoStream] = {}
+        for command in self.told:
+            if isinstance(command, pictures.SetVideoStream):
+                now[command.stream] = command
+            elif isinstance(command, pictures.DropVideoStream):
+                now.pop(command.stream, None)
+        return now
+
+    @property
+    def rooms(self) -> dict[int, pictures.SetVideoRoom]:
+        now: dict[int, pictures.SetVideoRoom] = {}
+        for command in self.told:
+            if isinstance(command, pictures.SetVideoRoom):
+                now[command.room] = command
+            elif isinstance(command, pictures.DropVideoRoom):
+                now.pop(command.room, None)
+        return now
+
+
 class Terminal:
     """A phone: an endpoint that makes and answers calls with a negotiator, and keeps what it was told."""
 
-    def __init__(self, house: House, host: str, codecs: tuple[str, ...] = ("PCMU",), srtp: str = "off") -> None:
+    def __init__(
+        self,
+        house: House,
+        host: str,
+        codecs: tuple[str, ...] = ("PCMU",),
+        srtp: str = "off",
+        video: VideoCapabilities | None = None,
+    ) -> None:
         self.house, self.host = house, host
         self.endpoint = house.endpoint((host, 5060))
         self.capabilities = Capabilities.of(codecs, srtp)
-        self.negotiator = Negotiator(self.capabilities, house.rng.randbytes, 1)
-        self.local = Local(host, 30000, 30001)
+        self.negotiator = Negotiator(self.capabilities, house.rng.randbytes, 1, video)
+        self.local = Local(host, 30000, 30001, video=30002 if video else 0)
         self.answers = True
         self.call = 0
         house.terminals[self.endpoint] = self
@@ -92,6 +137,10 @@ class Terminal:
     def hold(self, on: bool) -> None:
         self.endpoint.offer(self.call, self.negotiator.offer(self.local, hold=on), self.house.now)
 
+    def camera(self, on: bool) -> None:
+        local = replace(self.local, video=30002 if on else 0)
+        self.endpoint.offer(self.call, self.negotiator.offer(local), self.house.now)
+
     def hangup(self) -> None:
         self.endpoint.hangup(self.call, self.house.now)
 
@@ -102,7 +151,8 @@ class Terminal:
 class House(Network):
     """The bridge at 192.0.2.1, with workers 1 to N of 4 ports each."""
 
-    def __init__(self, *, workers: int = 1, seed: int = 1, loss: float = 0.0, **settings: Any) -> None:
+    def __init__(self, *, workers: int = 1, video: int = 0, seed: int = 1, loss: float = 0.0, **settings: Any) -> None:
+        """``video``: so many video workers."""
         super().__init__(seed, loss=loss)
         self.terminals: dict[Endpoint, Terminal] = {}
         endpoint_settings = EndpointSettings()
@@ -111,6 +161,10 @@ class House(Network):
         ports = {
             n: WorkerPorts(notes, tuple(range(16000 + 100 * n, 16008 + 100 * n, 2)))
             for n, notes in self.workers.items()
+        }
+        self.screens = {n: VideoNotes() for n in range(video)}
+        seen = {
+            n: VideoPorts(notes, tuple(range(26000 + 100 * n, 26016 + 100 * n, 2))) for n, notes in self.screens.items()
         }
         settings.setdefault("capabilities", Capabilities.of(("opus", "G722", "PCMU"), "offered"))
         settings.setdefault("template", RoomSettings(name="template"))
@@ -121,6 +175,7 @@ class House(Network):
             ports,
             rng=random.Random(seed),
             random_bytes=self.rng.randbytes,
+            video=VideoSettings(VideoCapabilities(), seen) if seen else None,
         )
         self.told: list[Event] = []
 
@@ -158,6 +213,14 @@ class House(Network):
     def heard(self, event: media.Event, worker: int = 1) -> None:
         self.focus.heard(worker, event, self.now)
         self._drain()
+
+    def watched(self, event: pictures.VideoEvent, worker: int = 0) -> None:
+        self.focus.watched(worker, event, self.now)
+        self._drain()
+
+    @property
+    def screen(self) -> VideoNotes:
+        return self.screens[0]
 
     def press(self, stream: int, keys: str) -> None:
         for key in keys:
