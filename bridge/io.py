@@ -27,8 +27,8 @@ DATAGRAMS_A_TURN = 64
 """Datagrams read from one socket before the loop sees to the others."""
 MAX_DATAGRAM = 65535
 CONNECT_TIMEOUT = 4.0
-"""Seconds for a TCP/TLS connection: two SYNs may get lost (the kernel sends again after 1 s and 3 s). A large request to
-a phone behind NAT waits so long before it goes by UDP after all."""
+"""Seconds for a TCP/TLS connection: two SYNs may get lost (the kernel sends again after 1 s and 3 s). A large request
+to a phone behind NAT waits so long before it goes by UDP after all."""
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds that whoever connects to a TLS listener may take: an open socket each."""
 CLOSE_TIMEOUT = 1.0
