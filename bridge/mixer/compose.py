@@ -23,6 +23,8 @@ Lettering = Callable[[str, int, int], U8]
 PATCHES = 128
 """Labels kept ready: those of 25 tiles and of a hundred that come back, some 30 kB each."""
 
+NOWHERE = Rect(0, 0, 0, 0)
+
 
 class Palette(NamedTuple):
     """The colours of everything that is not a picture."""
@@ -84,8 +86,14 @@ class _Painted:
     """What is in a tile now."""
 
     content: tuple[object, ...] = ()
-    target: Rect | None = None
-    """Where in the tile its picture is; nothing if there is none."""
+    kind: tuple[object, ...] | None = None
+    """Size and shape of the picture in it; nothing if there is none. While it stays, so do the views below."""
+    crop: Rect = NOWHERE
+    into: Planes | None = None
+    """Where on the canvas the picture goes, turned as it is."""
+    named: tuple[str, bool] | None = None
+    label: tuple[tuple[U8, U8], ...] = ()
+    """Name and muted mark: parts of the canvas, and what is copied there."""
     framed: bool = False
 
 
@@ -174,13 +182,15 @@ class Composer:
         if again or content != state.content:
             self.painted += 1
             if again or not picture:
-                state.target = None
+                state.kind = None
             state.content = content
             if not (picture and self._picture(tile, picture, state)):
-                state.target = None
+                state.kind = None
                 self._card(tile, shown)
-            if shown:
-                self._label(tile, shown)
+            if shown and state.named != (shown.name, shown.muted):
+                state.named, state.label = (shown.name, shown.muted), self._label(tile, shown)
+            for part, patch in state.label:
+                part[...] = patch
         if again or framed != state.framed:
             edge = self._palette.speaking if framed else self._palette.background
             self.canvas.ring(tile.rect, tile.frame, edge)
@@ -193,22 +203,22 @@ class Composer:
             return ("empty",)
         if picture is None:
             return (shown.who, shown.name, shown.muted, shown.showing is Showing.NAME)
-        return (shown.who, shown.name, shown.muted, picture.number, picture.turn, picture.planes[0].shape)
+        return (shown.who, shown.name, shown.muted, picture.number, picture.turn)
 
     def _picture(self, tile: Tile, picture: Picture, state: _Painted) -> bool:
         """Whether it could be painted."""
-        high, wide = picture.planes[0].shape
-        fit = fitted(wide, high, tile.inner, tile.fit, turn=picture.turn, pixel=picture.pixel)
-        if fit.target != state.target:
+        kind = (picture.planes[0].shape, picture.turn, picture.pixel)
+        if kind != state.kind or state.into is None:
+            high, wide = picture.planes[0].shape
+            fit = fitted(wide, high, tile.inner, tile.fit, turn=picture.turn, pixel=picture.pixel)
             self.canvas.around(tile.inner, fit.target, self._palette.bars)
-        part = self.canvas.part(fit.target)
-        turns = picture.turn // 90
-        into = (np.rot90(part[0], turns), np.rot90(part[1], turns), np.rot90(part[2], turns)) if turns else part
+            part, turns = self.canvas.part(fit.target), picture.turn // 90
+            into = (np.rot90(part[0], turns), np.rot90(part[1], turns), np.rot90(part[2], turns)) if turns else part
+            state.kind, state.crop, state.into = kind, fit.crop, into
         try:
-            self._scale(cropped(picture.planes, fit.crop), into, picture.full_range)
+            self._scale(cropped(picture.planes, state.crop), state.into, picture.full_range)
         except ValueError:
             return False  # a size that the scaler does not take
-        state.target = fit.target
         return True
 
     def _card(self, tile: Tile, shown: Shown | None) -> None:
@@ -227,16 +237,17 @@ class Composer:
         if first and size >= 20:
             self._words(first, Rect(x, y, size, size), max(round(size * 0.4), 6), middle=True, paint=palette.letters)
 
-    def _label(self, tile: Tile, shown: Shown) -> None:
+    def _label(self, tile: Tile, shown: Shown) -> tuple[tuple[U8, U8], ...]:
         """Name and muted mark, opaque, so that a moving picture costs a copy and no blending, and encoders a skip."""
-        if tile.label is None:
-            size = min(even(tile.inner.h / 3), 16)
-            if shown.muted and size >= 8:
-                self.canvas.put(tile.inner.x, tile.inner.bottom - size, self._patch("", True, size, size))
-            return
-        if (shown.name and self._lettering) or shown.muted:
-            patch = self._patch(shown.name, shown.muted, tile.label.h, min(tile.label.w, even(tile.inner.w * 0.8)))
-            self.canvas.put(tile.label.x, tile.label.y, patch)
+        name, place = shown.name, tile.label
+        if place is None:
+            name, size = "", min(even(tile.inner.h / 3), tile.inner.w // 2 * 2, 16)
+            place = Rect(tile.inner.x, tile.inner.bottom - size, size, size)
+        if place.h < 8 or not (shown.muted or (name and self._lettering)):
+            return ()
+        patch = self._patch(name, shown.muted, place.h, min(place.w, even(max(tile.inner.w * 0.8, place.h))))
+        high, wide = patch[0].shape
+        return tuple(zip(self.canvas.part(Rect(place.x, place.y, wide, high)), patch, strict=True))
 
     def _patch(self, name: str, muted: bool, high: int, most: int) -> Planes:
         key = (name, muted, high, most)

@@ -24,10 +24,6 @@ HEADROOM = 0.3
 """Of what is cut off a picture's height, so much is cut above."""
 WIDE, NARROW = 16 / 9, 4 / 3
 """A grid's tiles are between these, whichever leaves the least canvas empty."""
-WHOLE_VECTORS = 16
-"""Pictures' widths are multiples of this where that costs next to nothing: libswscale takes a quarter less time for 416
-across than for 418, because rows of chroma, too, are then written in whole vectors."""
-NEXT_TO_NOTHING = 0.04
 SMALLEST = 64
 """Pixels of canvas, in either direction, below which nothing is laid out."""
 LARGEST = 4096
@@ -228,12 +224,8 @@ class _Drawing:
     reserved: bool
     message: Rect | None = None
 
-    def tile(
-        self, rect: Rect, role: Role, *, fit: Fit = Fit.CROP, z: int = 0, framed: bool = True, place: bool = False
-    ) -> Tile:
+    def tile(self, rect: Rect, role: Role, *, fit: Fit = Fit.CROP, z: int = 0, framed: bool = True) -> Tile:
         frame = self.frame if framed else 0
-        if role is not Role.SLIDES and not place:
-            rect = centred(rect, snug(rect.w, frame), rect.h)
         inner = rect.inset(frame)
         letters = text_height(inner.h)
         label = None
@@ -264,14 +256,7 @@ def centred(area: Rect, w: int, h: int) -> Rect:
     return Rect(area.x + (area.w - w) // 4 * 2, area.y + (area.h - h) // 4 * 2, w, h)
 
 
-def snug(width: int, frame: int) -> int:
-    """A little less than a width, so that what is inside the frame is a multiple of :data:`WHOLE_VECTORS`."""
-    inner = width - 2 * frame
-    less = inner % WHOLE_VECTORS
-    return width - less if less <= inner * NEXT_TO_NOTHING else width
-
-
-def grid(area: Rect, count: int, *, columns: int = 0, frame: int = 0) -> list[Rect]:
+def grid(area: Rect, count: int, *, columns: int = 0) -> list[Rect]:
     """Alike tiles as large as they can be, in rows; the last row is in the middle.
 
     Args:
@@ -289,7 +274,7 @@ def grid(area: Rect, count: int, *, columns: int = 0, frame: int = 0) -> list[Re
             high = min(even(wide / NARROW), high)
         best = max(best, (wide * high, -down, wide, high))
     _, rows, wide, high = best
-    rows, wide = -rows, snug(wide, frame)
+    rows = -rows
     across = columns or math.ceil(count / rows)
     top = area.y + (area.h - rows * high) // 4 * 2
     rects = []
@@ -307,7 +292,7 @@ def _strip(draw: _Drawing, column: Rect, people: int) -> list[Tile]:
         high = even(wide / WIDE)
         top = column.y + (column.h - high * people) // 4 * 2
         return [draw.tile(Rect(column.x, top + i * high, wide, high), Role.SMALL) for i in range(people)]
-    return [draw.tile(rect, Role.SMALL) for rect in grid(column, people, frame=draw.frame)]
+    return [draw.tile(rect, Role.SMALL) for rect in grid(column, people)]
 
 
 def _beside(draw: _Drawing, people: int, share: float) -> tuple[Rect, list[Tile]]:
@@ -349,14 +334,14 @@ def _grid(draw: _Drawing, people: int, places: tuple[Place, ...]) -> list[Tile]:
     left, rest = _beside(draw, 0, 0.2)
     if people == 1 and not rest:
         return _single(draw, people, places)
-    return [*(draw.tile(rect, Role.SMALL) for rect in grid(left, people, frame=draw.frame)), *rest]
+    return [*(draw.tile(rect, Role.SMALL) for rect in grid(left, people)), *rest]
 
 
 def _side_by_side(draw: _Drawing, people: int, places: tuple[Place, ...]) -> list[Tile]:
     left, rest = _beside(draw, 0, 0.2)
     if people == 1:
         return _single(draw, people, places)
-    return [*(draw.tile(rect, Role.LARGE) for rect in grid(left, people, columns=people, frame=draw.frame)), *rest]
+    return [*(draw.tile(rect, Role.LARGE) for rect in grid(left, people, columns=people)), *rest]
 
 
 def _presentation(draw: _Drawing, people: int, places: tuple[Place, ...]) -> list[Tile]:
@@ -376,7 +361,7 @@ def _fixed(draw: _Drawing, people: int, places: tuple[Place, ...]) -> list[Tile]
         right = max(min(even((place.x + place.w) * area.w), area.w), x + least)
         bottom = max(min(even((place.y + place.h) * area.h), area.h), y + least)
         rect = Rect(area.x + x, area.y + y, right - x, bottom - y)
-        tiles.append(draw.tile(rect, Role.SMALL, fit=place.fit, z=z, place=True))
+        tiles.append(draw.tile(rect, Role.SMALL, fit=place.fit, z=z))
     if draw.reserved:
         wide = even(max(area.w, area.h) * 0.27)
         high = even(wide / NARROW)
@@ -395,7 +380,7 @@ def _waiting(draw: _Drawing, people: int, places: tuple[Place, ...]) -> list[Til
     above = Rect(area.x, area.y, area.w, area.h - words)
     room = Rect(area.x, area.y, area.w, even(above.h * 0.8))
     room = Rect(area.x, area.y + (above.h - room.h) // 2 // 2 * 2, area.w, room.h)
-    rects = grid(room, people + draw.reserved, frame=draw.frame)
+    rects = grid(room, people + draw.reserved)
     roles = [Role.SMALL] * people + [Role.RESERVED] * draw.reserved
     return [draw.tile(rect, role) for rect, role in zip(rects, roles, strict=True)]
 
@@ -450,17 +435,9 @@ def fitted(width: int, height: int, inner: Rect, fit: Fit, *, turn: int = 0, pix
 
 def _snapped(target: Rect, inner: Rect) -> Rect:
     """All of the tile if the bars would be a hair: they look like a mistake, the stretch is not seen."""
-    w = inner.w if inner.w - target.w <= max(inner.w * 0.02, 2) else target.w
-    w = _in_vectors(w, inner.w)
-    x = inner.x + (inner.w - w) // 4 * 2
+    x, w = (inner.x, inner.w) if inner.w - target.w <= max(inner.w * 0.02, 2) else (target.x, target.w)
     y, h = (inner.y, inner.h) if inner.h - target.h <= max(inner.h * 0.02, 2) else (target.y, target.h)
     return Rect(x, y, max(w, 2), max(h, 2))
-
-
-def _in_vectors(width: int, most: int) -> int:
-    """The nearest multiple of :data:`WHOLE_VECTORS` if the stretch is not seen."""
-    near = round(width / WHOLE_VECTORS) * WHOLE_VECTORS
-    return near if width != most and near <= most and abs(near - width) <= width * 0.02 else width
 
 
 def covered(tiles: Sequence[Tile]) -> tuple[tuple[int, ...], ...]:

@@ -72,8 +72,10 @@ class _Scaling:
         block = np.empty(sum(p * n for p, n in zip(pitches, heights, strict=True)) + 2 * ALIGNED, np.uint8)
         at = -block.ctypes.data % ALIGNED
         self._planes: list[U8] = []
-        for pitch, n in zip(pitches, heights, strict=True):
+        self._views: list[U8] = []
+        for pitch, n, across in zip(pitches, heights, (wide, (wide + 1) // 2, (wide + 1) // 2), strict=True):
             self._planes.append(block[at : at + pitch * n].reshape(n, pitch))
+            self._views.append(self._planes[-1][:, :across])
             at += pitch * n
         self._into = (ctypes.c_void_p * 4)(*[plane.ctypes.data for plane in self._planes])
         self._into_pitch = (ctypes.c_int * 4)(*pitches)
@@ -83,8 +85,8 @@ class _Scaling:
         for i, plane in enumerate(source):
             self._from[i], self._from_pitch[i] = plane.ctypes.data, plane.strides[0]
         self._lib.sws_scale(self._context, self._from, self._from_pitch, 0, self._height, self._into, self._into_pitch)
-        for into, plane in zip(target, self._planes, strict=True):
-            into[...] = plane[: into.shape[0], : into.shape[1]]
+        for into, plane in zip(target, self._views, strict=True):
+            into[...] = plane
 
     def free(self) -> None:
         if self._context:
@@ -128,8 +130,9 @@ class Swscale:
                 self._kept.popitem(last=False)[1].free()
         else:
             self._kept.move_to_end(key)
-        rows = tuple(plane if plane.strides[1] == 1 else np.ascontiguousarray(plane) for plane in source)
-        scaling.run((rows[0], rows[1], rows[2]), target)
+        if not source[0].strides[1] == source[1].strides[1] == source[2].strides[1] == 1:
+            source = (np.ascontiguousarray(source[0]), np.ascontiguousarray(source[1]), np.ascontiguousarray(source[2]))
+        scaling.run(source, target)
 
     def close(self) -> None:
         while self._kept:

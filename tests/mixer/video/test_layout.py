@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from bridge.mixer.layout import (
     MOST_CROPPED,
     NARROW,
-    NEXT_TO_NOTHING,
-    WHOLE_VECTORS,
     WIDE,
     Fit,
     Kind,
@@ -127,7 +125,7 @@ def test_a_grids_tiles_are_alike_in_a_shape_of_cameras_and_its_last_row_is_in_th
 @pytest.mark.parametrize("people", [1, 4, 9, 16, 25])
 def test_square_numbers_fill_a_wide_canvas(people: int) -> None:
     rects = grid(Rect(0, 0, 1280, 720), people)
-    assert sum(rect.w * rect.h for rect in rects) > 0.95 * 1280 * 720
+    assert sum(rect.w * rect.h for rect in rects) > 0.97 * 1280 * 720
 
 
 @given(st.integers(2, 24))
@@ -155,16 +153,7 @@ def test_the_speaker_is_at_least_three_times_as_wide_as_the_strip() -> None:
     large, *strip = layout.tiles
     assert large.role is Role.LARGE
     assert all(large.inner.w >= 3 * tile.inner.w for tile in strip)
-    assert all(1280 - 8 <= tile.rect.right <= 1280 for tile in strip)
-
-
-@given(st.sampled_from([(1280, 720), (1920, 1080)]), st.sampled_from(Kind), st.integers(1, 25), st.booleans())
-def test_large_canvases_have_pictures_of_whole_vectors(
-    size: tuple[int, int], kind: Kind, people: int, reserved: bool
-) -> None:
-    layout = lay_out(*size, kind, people, reserved=reserved)
-    for tile in layout.tiles:
-        assert tile.inner.w % WHOLE_VECTORS == 0 or tile.inner.w % WHOLE_VECTORS > NEXT_TO_NOTHING * tile.inner.w
+    assert {tile.rect.right for tile in strip} == {1280}
 
 
 def test_whoever_is_alone_in_the_picture_has_all_of_it_without_a_frame() -> None:
