@@ -9,6 +9,7 @@ import os
 import random
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -27,7 +28,7 @@ from bridge.media.video.history import unwrap_rtx
 from bridge.media.video.payload import Limits
 from bridge.media.video.swscale import Swscale, planes
 from bridge.media.wire import SO_TIMESTAMPNS
-from bridge.mixer.layout import Rect
+from bridge.mixer.layout import Rect, Tile, fitted
 from bridge.mixer.scale import NumpyScaler
 from bridge.worker.protocol import Address, Begin, SrtpKey
 from bridge.worker.protocol_video import SetVideoRoom, SetVideoStream, VideoFormat
@@ -53,15 +54,18 @@ U8 = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def painting(seed: int, width: int, height: int) -> Callable[[float], U8]:
-    """Moving bars and rings in colours of one's own: (height * 3/2, width) I420 at a time."""
-    y, x = np.mgrid[0:height, 0:width] / height
+    """Bars and rings in colours of one's own that drift to the left: (height * 3/2, width) I420 at a time."""
+    wide = 2 * width
+    y, x = np.mgrid[0:height, 0:wide] / height
+    turn = 2 * np.pi * height / width  # once around after a width: it may drift for ever
+    rings = np.sin(6 * np.sin(x * turn) + (9 + seed) * y)
+    base = (126 + 50 * np.sin(x * turn * (2 + seed % 5) + seed) + 45 * rings).astype(np.uint8)
     hue = (37 * seed) % 200
 
     def at(time: float) -> U8:
         picture = np.empty((height * 3 // 2, width), np.uint8)
-        rings = np.sin((np.hypot(x - 0.9 + 0.1 * np.sin(time), y - 0.5)) * (20 + 5 * seed))
-        bars = np.sin((x + 0.1 * time) * 12 + seed)
-        picture[:height] = 126 + 55 * bars + 45 * rings
+        shift = int(time * width / 16) % width
+        picture[:height] = base[:, shift : shift + width]
         chroma = picture[height:].reshape(-1)
         half = len(chroma) // 2
         chroma[:half], chroma[half:] = 28 + hue, 228 - hue
@@ -155,6 +159,7 @@ class Terminal:
         self.painting = painting(self.stream, *self.size)
         self.source: U8 | None = None
         """What it sent last."""
+        self.sources: deque[U8] = deque(maxlen=12)
         self.picture: U8 | None = None
         """What it sees, I420."""
         self.pictures = 0
@@ -232,6 +237,7 @@ class Terminal:
             return
         self._due = max(self._due + 1 / self.rate, now)
         self.source = self.painting(now)
+        self.sources.append(self.source)
         frame = VideoFrame.from_ndarray(self.source, format="yuv420p")
         if self._encoder is None:
             self._encoder = self._open()
@@ -345,6 +351,29 @@ class Terminal:
         """Luma of a part of what it sees."""
         assert self.picture is not None
         return split(self.picture)[0][rect.y : rect.bottom, rect.x : rect.right]
+
+    def hue(self, rect: Rect) -> float:
+        """Mean Cb there."""
+        assert self.picture is not None
+        part = split(self.picture)[1][rect.y // 2 : rect.bottom // 2, rect.x // 2 : rect.right // 2]
+        return float(part[part.shape[0] // 4 : -part.shape[0] // 4].mean())
+
+    def likeness(self, other: Terminal, tile: Tile, *, turn: int = 0) -> float:
+        """SSIM of a tile of what it sees and what another one sent lately; above the label."""
+        width, height = other.size
+        fit = fitted(width, height, tile.inner, tile.fit, turn=turn)
+        target, crop = fit.target, fit.crop
+        high = target.h - (tile.label.h if tile.label else 0)
+        seen = self.tile(target)[:high]
+        best = 0.0
+        for source in list(other.sources)[::2]:
+            part = source[: height * 2 // 3 * 3 // 2][crop.y : crop.bottom, crop.x : crop.right]
+            if turn:
+                part = np.rot90(part, -turn // 90)
+            into = np.zeros((target.h, target.w), np.uint8)
+            NumpyScaler().plane(np.ascontiguousarray(part), into)
+            best = max(best, ssim(into[:high], seen))
+        return best
 
     @property
     def seen_size(self) -> tuple[int, int]:
