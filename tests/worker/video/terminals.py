@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from av.codec import CodecContext
+from av.error import FFmpegError
 from av.video.frame import PictureType, VideoFrame
 from pylibsrtp import Policy, Session
 
@@ -163,6 +164,7 @@ class Terminal:
         self.picture: U8 | None = None
         """What it sees, I420."""
         self.pictures = 0
+        self.errors = 0
         self.seen_at: list[float] = []
         self._encoder: Any = None
         self._force = False
@@ -287,7 +289,7 @@ class Terminal:
             match event:
                 case Frame():
                     self.frames.append(event)
-                    for frame in self._decoder.decode(_packet(event.data)):
+                    for frame in self._decoded(event.data):
                         self.picture = np.concatenate([p.reshape(-1) for p in planes(frame)]).reshape(-1, frame.width)
                         self.pictures += 1
                         self.seen_at.append(now)
@@ -297,6 +299,13 @@ class Terminal:
                     self.ask(feedback.Nack(self.ssrc, self.peer_ssrc, event.sequences))
         if now - self._reported > 1.0:
             self._report(now)
+
+    def _decoded(self, data: bytes) -> list[Any]:
+        try:
+            return list(self._decoder.decode(_packet(data)))
+        except FFmpegError:
+            self.errors += 1
+            return []
 
     def _report(self, now: float) -> None:
         self._reported = now
@@ -312,12 +321,11 @@ class Terminal:
             for packet in rtcp.parse(self.rx.unprotect_rtcp(data) if self.rx else data):
                 self._heed(packet)
             return
-        if self.rx:
-            data = self.rx.unprotect(data)
-        lost = self.chance.random() < self.loss_in
-        if lost:
+        if self.chance.random() < self.loss_in:
             self._missed += 1
             return
+        if self.rx:
+            data = self.rx.unprotect(data)
         self._got += 1
         _, second, sequence, timestamp, ssrc = struct.unpack("!BBHII", data[:12])
         self.packets += 1
