@@ -1,8 +1,8 @@
 """Composing alone: nine pictures of 640x360 into 1280x720, beside ffmpeg's ``xstack`` on the same files.
 
-In both, pictures come from files in memory and are written to nowhere; the cost of a picture is the difference of a long
-run and a short one by their number, so that no start counts. ``xstack`` within this process, on frames that are there
-already, tells how much of that is its filters. Run as a module with arguments it is the composing side.
+In both, pictures come from files in memory and are written to nowhere; the cost of a picture is the difference of a
+long run and a short one by their number, so that no start counts. ``xstack`` within this process, on frames that are
+there already, tells how much of that is its filters. Run as a module with arguments it is the composing side.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Draws the layouts of ``docs/layouts.md`` as PNG: ``.venv/bin/python -m docs.draw_layouts [FOLDER [WIDTH HEIGHT]]``.
+"""Draws the layouts of ``docs/layouts.md``: ``.venv/bin/python -m docs.draw_layouts``; all there are, in any size, with
+``FOLDER WIDTH HEIGHT``.
 
 The people are drawn, too: a plain background in each one's colour, head and shoulders, and a number, in all the shapes
 in which pictures come: 16:9, 4:3, upright, turned, odd.
@@ -23,6 +24,7 @@ from bridge.mixer.layout import Kind, Place, Rect
 from bridge.mixer.scale import NumpyScaler
 
 U8 = NDArray[np.uint8]
+PAGE = Path(__file__).with_name("layouts.md")
 FOLDER = Path(__file__).with_name("layouts")
 NAMES = (
     "Françoise Bélanger",
@@ -202,13 +204,16 @@ def shot(chooser: Chooser, now: float = SHOT) -> Scene:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    width, height = (int(n) for n in sys.argv[2:4]) if len(sys.argv) > 3 else (640, 360)
+    folder, width, height, kept = FOLDER, 640, 360, PAGE.read_text()
+    if len(sys.argv) == 4:
+        folder, width, height, kept = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), ""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {who: portrait(who) for who in range(len(NAMES))}
     pictures |= {INTERPRETER: Picture(person(42, 640, 360), 1), SLIDES: slides()}
     composer = Composer(width, height, scaler=Swscale(NumpyScaler()), lettering=mask, logo=logo())
     for name, scene in scenes().items():
+        if kept and f"layouts/{name}.png" not in kept:
+            continue
         composer.compose(scene, pictures)
         (folder / f"{name}.png").write_bytes(png((composer.canvas.y, composer.canvas.u, composer.canvas.v)))
 

@@ -209,7 +209,7 @@ def lay_out(
     elif kind is Kind.PRESENTATION:
         kind = Kind.STRIP
     people = min(max(people, 0), capacity(kind, len(places)))
-    bar = Rect(0, 0, width, even(max(height / 16, 18))) if titled else None
+    bar = Rect(0, 0, width, even(max(small / 16, 18))) if titled else None
     area = Rect(0, bar.h, width, height - bar.h) if bar else Rect(0, 0, width, height)
     frame = max(even(small / 180), 2)
     draw = _Drawing(area, frame, reserved)

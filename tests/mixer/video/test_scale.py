@@ -166,11 +166,23 @@ def test_weights_add_up_and_stay_inside(old: int, new: int) -> None:
     assert index.max() < old
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 40), st.integers(1, 40))
-def test_libswscale_is_given_no_picture_too_small_for_it(width: int, height: int, wide: int, high: int) -> None:
-    source, target = picture(width, height), empty(2 * wide, 2 * high)
-    Swscale(NumpyScaler())(source, target, False)
+@pytest.mark.parametrize(
+    ("size", "to"), [((15, 90), (32, 32)), ((90, 15), (32, 32)), ((90, 90), (14, 32)), ((1, 1), (2, 2))]
+)
+def test_libswscale_is_given_no_picture_too_small_for_it(size: tuple[int, int], to: tuple[int, int]) -> None:
+    instead: list[Planes] = []
+    scaler = Swscale(lambda source, target, full_range: instead.append(source))
+    scaler(picture(*size), empty(*to), False)
+    assert len(instead) == 1
+    scaler(picture(90, 90), empty(32, 32), False)
+    assert len(instead) == 1
+
+
+def test_rounding_makes_nothing_darker() -> None:
+    source = np.random.default_rng(3).integers(0, 256, (360, 640), np.uint8)
+    into = np.zeros((232, 418), np.uint8)
+    NumpyScaler().plane(source, into)
+    assert abs(into.mean() - source.mean()) < 0.1
 
 
 def test_scalings_are_bounded() -> None:

@@ -38,6 +38,7 @@ def test_a_strangers_name_is_one_bounded_line_without_controls(words: str) -> No
 
 
 def test_signs_that_turn_the_direction_are_gone() -> None:
+    assert text.clean("Zoe\ufe0f") == "Zoe"
     assert text.clean("\u202eedoc\u2066 \u200fevil\n\r\tname\x00") == "edoc evil name"
 
 
