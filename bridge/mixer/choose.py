@@ -284,8 +284,8 @@ class Chooser:
 
     def _ranked(self, look: Look, without: int | None = None) -> list[int]:
         """Who may be shown: the latest speaker first, then in the order in which they came."""
-        order = self._spoken + [who for who in self._there if who not in self._spoken]
-        order = [who for who in order if who not in (self._reserved, without) and who in self._there]
+        there = set(self._there) - {self._reserved, without}
+        order = [who for who in dict.fromkeys((*self._spoken, *self._there)) if who in there]
         pictures = [who for who in order if self._people[who].showing is not Showing.NAME]
         if look.voices or not pictures:
             return order
