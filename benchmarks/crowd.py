@@ -48,6 +48,8 @@ class Script:
     """(n,)"""
     ticks: NDArray[np.uint32]
     """(n,) timestamp steps a packet."""
+    markers: int = 0
+    """So many of the first phones send marks in turn; 0: all do."""
     mark: int = -1
     """Index of a loud µ-law payload: one phone after the other sends it once, and its way to the others is timed."""
 
@@ -163,7 +165,7 @@ class Crowd:
             return 0
         chosen = script.which[group, turn % script.which.shape[1]]
         if script.mark >= 0 and turn % MARK_EVERY == 0:
-            marker = turn // MARK_EVERY % self.n
+            marker = turn // MARK_EVERY % (script.markers or self.n)
             at = np.flatnonzero(group == marker)
             if at.size:
                 chosen[at] = script.mark

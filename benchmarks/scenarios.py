@@ -54,9 +54,11 @@ class Meeting:
     talking: list[bool]
     secure: bool = False
     marks: bool = False
+    settle: float = 3.0
+    """Seconds before anything is counted."""
 
     @classmethod
-    def one_room(cls, n: int, *, codec: str = "PCMU", talkers: int = 3, **more: bool) -> Meeting:
+    def one_room(cls, n: int, *, codec: str = "PCMU", talkers: int = 3, **more: Any) -> Meeting:
         return cls([1] * n, [codec] * n, [i < talkers for i in range(n)], **more)
 
 
@@ -81,7 +83,7 @@ def against_worker(meeting: Meeting, options: Options) -> tuple[Outcome, list[Re
         with crowd(meeting) as phones:
             admit(server, phones, meeting)
             script = sounds.script(meeting.codecs, meeting.talking, marks=meeting.marks)
-            settle = 3.0 + n / 1000
+            settle = meeting.settle + n / 1000
             outcome = phones.run(script, lambda: cpu_seconds(server.pids), seconds=options.seconds, settle=settle)
             return outcome, server.reports()
     finally:
@@ -248,7 +250,8 @@ def latency(options: Options) -> list[Result]:
         (10, 1, "one talks"),
         (1000, 1, "one talks"),
     ):
-        meeting = Meeting.one_room(n, talkers=talkers, marks=True)
+        settle = 12.0 if talkers else 3.0  # the beat takes some seconds to come near the one who talks
+        meeting = Meeting.one_room(n, talkers=talkers, marks=True, settle=settle)
         found = medians([worker_figures(meeting, options) for _ in range(options.runs)])
         met = found["latency_p50_ms"] <= 15 and found["latency_p99_ms"] <= 40
         results.append(Result(f"added latency, {name}", n, found, "p50 <= 15 ms, p99 <= 40 ms", met))

@@ -59,7 +59,11 @@ def encode(pcm: Pcm, codec: str) -> list[bytes]:
 
 
 def script(codecs: list[str], talking: list[bool], *, marks: bool = False) -> Script:
-    """Phones with these codecs, of whom some talk and the others' lines hiss."""
+    """Phones with these codecs, of whom some talk and the others' lines hiss.
+
+    Args:
+        marks: some packets are marks; by the talkers, who are quieter than these, or by all if nobody talks.
+    """
     payloads: list[bytes] = []
     lists: dict[tuple[str, str, int], NDArray[np.intp]] = {}
 
@@ -68,7 +72,8 @@ def script(codecs: list[str], talking: list[bool], *, marks: bool = False) -> Sc
         if key not in lists:
             make = speech if what == "speech" else noise
             lists[key] = len(payloads) + np.arange(PACKETS)
-            payloads.extend(encode(make(seed, RATES[codec]), codec))
+            pcm = make(seed, RATES[codec])
+            payloads.extend(encode(pcm // 8 if marks and what == "speech" else pcm, codec))
         return lists[key]
 
     which = []
@@ -90,5 +95,6 @@ def script(codecs: list[str], talking: list[bool], *, marks: bool = False) -> Sc
         which=np.stack(which).astype(np.intp),
         payload_type=np.array([TYPES[codec] for codec in codecs], np.uint8),
         ticks=np.array([CLOCKS[codec] // 50 for codec in codecs], np.uint32),
+        markers=talkers,
         mark=mark,
     )

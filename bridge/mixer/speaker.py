@@ -64,6 +64,11 @@ class SpeakerDetector:
         bits: NDArray[np.bool_] = (self._history[rows] & np.uint32(1)) != 0
         return bits
 
+    def speaking(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """(n,) who has talked for long enough to be named, whoever else does."""
+        spoke: NDArray[np.bool_] = _ones(self._history[rows]) >= ONSET
+        return spoke
+
     def update(
         self, rows: NDArray[np.intp], rooms: NDArray[np.int32], power: F32, audible: NDArray[np.bool_]
     ) -> list[tuple[int, int]]:

@@ -28,6 +28,7 @@ from .figures import PARTS, Figures
 from .intake import Intake, Rings
 from .kind import CLOCK_RATE, SAMPLE_RATE, Kind
 from .outflow import RATES, Outflow
+from .phase import Phase
 from .player import CLIP_RATE, Clips, Players, Talkers
 from .ports import open_ports
 from .protocol import Address, Begin, Command, Event, SetRoom, SetStream
@@ -104,6 +105,7 @@ class Beat:
         self._reporter = Reporter(
             self.table, self._jitter, self._srtp, (self._fds, self._rtcp_fds), self._rng, self._out.heard_loss
         )
+        self._phase = Phase()
         self._figures = Figures(self.table, self._jitter, self._srtp, self._reporter, self._voices.levels.power)
         self._clips = Clips()
         self._players = Players(self._clips, self._on_said)
@@ -127,11 +129,27 @@ class Beat:
         talkers = self._talkers.read(SAMPLES[CLIP_RATE])
         self._listen(blocks)
         self._mix.begin(self._mixable(blocks, rooms, talkers))
-        self._detect(talkers)
         self._sign()
         self._out.run(private, now)
+        self._detect(talkers)
+        self._watch_phase(now - late)
         self._slowly(now, realtime)
         self._durations[self._beats % len(self._durations)] = time.monotonic() - now + late
+
+    def shift(self, due: float) -> float:
+        """Seconds by which the next beat's instant moves, beyond the beat's length; see :mod:`.phase`."""
+        seconds = self._phase.shift(due)
+        if seconds:
+            self._jitter.beat_moved(seconds)
+        return seconds
+
+    def _watch_phase(self, due: float) -> None:
+        """How early those who speak are."""
+        mixed = (self._voices.mixed & ~self.table.simulated).nonzero()[0]
+        rows = mixed[self._speakers.speaking(mixed)]
+        slacks = self._jitter.slack(rows)
+        known = np.isfinite(slacks)
+        self._phase.see(due, slacks[known], self._jitter.margin(rows[known]))
 
     def _slowly(self, now: float, realtime: float) -> None:
         """What need not happen every beat; spread so that no beat does it all."""

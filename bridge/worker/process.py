@@ -141,7 +141,7 @@ def _keep(beat: Beat, link: Link, early: list[bytes]) -> None:
             link.send(Trouble(reason=f"a beat failed: {traceback.format_exc(limit=-3)}"))
             if failures >= FAILURES:
                 raise
-        due += BEAT
+        due += BEAT + beat.shift(due)
         beats += 1
         link.flush()
         running = _obey(beat, link, link.commands())
