@@ -181,6 +181,8 @@ class Admission:
         self._says = 0
         self._saying: set[int] = set()
         self._due: float | None = None
+        self._taken_early: float | None = None
+        """When a number or PIN was known before its ``#``, which may come still: prompts ask for it."""
         self._events: deque[Event] = deque()
         self._press_in: dict[Step, Callable[[str, float], None]] = {
             Step.LANGUAGE: self._press_language,
@@ -239,6 +241,9 @@ class Admission:
 
     def press(self, digit: str, now: float) -> None:
         """A key, once a press (see :class:`.key.DigitFilter`)."""
+        early, self._taken_early = self._taken_early, None
+        if digit == "#" and early is not None and now < early + INTER_DIGIT:
+            return  # it ends what was taken already, and answers nothing that is asked since
         pressed = self._press_in.get(self._step)
         if pressed is None:  # capturing (the worker hears the key), or on the way out
             return
@@ -328,6 +333,7 @@ class Admission:
         if not self._key(digit, now):
             return
         if self._directory.find(self._keyed) is not None and not self._directory.longer(self._keyed):
+            self._taken_early = now
             self._finished(now)
 
     def _press_pin(self, digit: str, now: float) -> None:
@@ -336,6 +342,7 @@ class Admission:
         assert self._room is not None
         pins = [pin for pin in (self._room.host_pin, self._room.guest_pin) if pin.startswith(self._keyed)]
         if pins == [self._keyed]:
+            self._taken_early = now
             self._finished(now)
 
     def _press_name(self, digit: str, now: float) -> None:

@@ -106,6 +106,27 @@ def test_the_pin_decides_the_role_with_or_without_pound(pin: str, role: str, pou
     assert caller.events[-1] == Admit("salle", role, "fr-CA", "")  # type: ignore[arg-type]
 
 
+def test_the_pound_after_a_number_that_was_known_already_answers_no_later_question() -> None:
+    numbers = Numbers([room(number="4001", host_pin="1234", entry="name")])
+    caller = Caller()
+    caller.admission = Admission(numbers, caller.now, language="fr-CA")
+    caller.drain()
+    caller.key("4001#")
+    assert caller.said[-1] is Phrase.ENTER_HOST_PIN, "# would have made a guest of the host"
+    assert caller.saying, "the question goes on"
+    caller.key("1234#")
+    assert caller.said[-1] is Phrase.SAY_NAME
+    assert not [event for event in caller.events if isinstance(event, CaptureName)], "# would have cut what to do"
+    assert caller.key("#") == [Hush(), CaptureName(NAME_SECONDS)], "a second one is meant"
+
+
+def test_a_pound_that_comes_late_is_an_answer() -> None:
+    caller = Caller(room(guest_pin="1234", entry="name"))
+    caller.key("1234")
+    caller.now += INTER_DIGIT
+    assert caller.key("#") == [Hush(), CaptureName(NAME_SECONDS)]
+
+
 def test_a_pin_that_begins_another_needs_pound_or_a_pause() -> None:
     caller = Caller(room(host_pin="12345", guest_pin="1234"))
     caller.listen()
