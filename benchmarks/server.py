@@ -28,6 +28,7 @@ class WholeServer:
             *(*pin, sys.executable, "-m", "server.cli", "serve", "--config", str(folder / "visiopont.toml")),
             *("--sip", f"udp:127.0.0.1:{self.sip}", "--http", f"127.0.0.1:{self._http}"),
             *("--media-ports", f"{port + 2}-{port + 65}", "--workers", "1", "--data", str(folder / "data")),
+            *(() if "[video]" in settings else ("--video-ports", "")),
         ]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)

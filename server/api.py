@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from bridge.conference.error import Forbidden, NoSuchParticipant, Refused, RoomError
 from bridge.conference.house import NoSuchRoom, TooManyRooms
 from bridge.conference.room import Room
+from bridge.conference.screen import Place
 from bridge.conference.settings import RoomSettings
 
 from .api_page import page
@@ -48,6 +49,8 @@ class Bridge(Protocol):
     def tell(self, room: str, command: Command[T]) -> T: ...
     def dial(self, room: str, uri: str) -> int: ...
     def move(self, room: str, participant: int, target: str) -> None: ...
+    def transfer(self, room: str, participant: int, uri: str) -> None: ...
+    async def snapshot(self, room: str) -> bytes: ...
     def open_room(self, settings: RoomSettings) -> None: ...
     def close_room(self, name: str) -> None: ...
 
@@ -59,6 +62,8 @@ ROOM_COMMANDS: Mapping[str, Command[object]] = {
     "unmute-all": lambda room, now: room.unmute_all(by=None, now=now),
     "admit-all": lambda room, now: room.admit_all(by=None, now=now),
     "roll-call": lambda room, now: room.roll_call(by=None, now=now),
+    "unpin": lambda room, now: room.pin(None, by=None, now=now),
+    "unreserve": lambda room, now: room.reserve(None, by=None, now=now),
     "end": lambda room, now: room.end(by=None, now=now),
 }
 """``POST rooms/{room}/{command}``"""
@@ -75,6 +80,10 @@ PARTICIPANT_COMMANDS: Mapping[str, Single] = {
     "hand": lambda room, n, now: room.raise_hand(n, by=None, now=now),
     "unhand": lambda room, n, now: room.lower_hand(n, by=None, now=now),
     "floor": lambda room, n, now: room.give_floor(n, by=None, now=now),
+    "pin": lambda room, n, now: room.pin(n, by=None, now=now),
+    "reserve": lambda room, n, now: room.reserve(n, by=None, now=now),
+    "present": lambda room, n, now: room.take_presentation(n, by=None, now=now),
+    "unpresent": lambda room, n, now: room.release_presentation(n, by=None, now=now),
 }
 """``POST rooms/{room}/participants/{n}/{command}``, without a body"""
 
@@ -98,6 +107,30 @@ class Rename(Wanted):
 
 class Move(Wanted):
     room: str = Field(max_length=64, description="the room it goes to; it must be open")
+
+
+class Transfer(Wanted):
+    uri: str = Field(max_length=512, description="whom its terminal is to call instead, as in sip:bob@192.0.2.8")
+
+
+class Tile(Wanted):
+    x: float = Field(ge=0, lt=1, description="left edge, in parts of the picture's width")
+    y: float = Field(ge=0, lt=1, description="upper edge, in parts of its height")
+    w: float = Field(gt=0, le=1, description="width")
+    h: float = Field(gt=0, le=1, description="height")
+    participant: int = Field(default=0, ge=0, description="who is in it; 0: whoever speaks")
+    letterbox: bool = Field(default=False, description="show all of the picture, with bars; else fill the tile")
+
+
+class SetLayout(Wanted):
+    layout: Literal["single", "strip", "grid", "side-by-side", "fixed"]
+    places: list[Tile] = Field(
+        default_factory=list, max_length=25, description="for fixed: the tiles, lower ones first"
+    )
+
+
+class OwnLayout(Wanted):
+    layout: Literal["single", "strip", "grid", "side-by-side"] | None = Field(description="null: what the others see")
 
 
 class SetRole(Wanted):
@@ -218,12 +251,26 @@ def _rooms(bridge: Bridge) -> APIRouter:
         """Call somebody into the room. How the call goes is told in the events."""
         return _json(msgspec.json.encode({"participant": bridge.dial(name, body.uri)}), 202)
 
+    @router.get("/rooms/{name}/snapshot")
+    async def snapshot(name: str) -> Response:
+        """What the room sees, as a PNG picture of 1280x720."""
+        return Response(await bridge.snapshot(name), media_type="image/png", headers={"Cache-Control": "no-store"})
+
+    @router.post("/rooms/{name}/layout")
+    async def layout(name: str, body: SetLayout) -> Response:
+        """How the room's picture is laid out, for all who have not chosen otherwise."""
+        places = [Place(each.x, each.y, each.w, each.h, each.participant, each.letterbox) for each in body.places]
+        bridge.tell(name, lambda room, now: room.set_layout(body.layout, places, by=None, now=now))
+        return _json(b"{}")
+
     @router.post("/rooms/{name}/{command}")
     async def tell(name: str, command: str) -> Response:
-        """lock, unlock, mute-all, unmute-all, admit-all, roll-call, end"""
+        """lock, unlock, mute-all, unmute-all, admit-all, roll-call, unpin, unreserve, end"""
         act = ROOM_COMMANDS.get(command)
         if act is None:
-            raise HTTPException(404, f"A room knows no {command!r}: use one of {', '.join(ROOM_COMMANDS)}.")
+            raise HTTPException(
+                404, f"A room knows no {command!r}: use one of {', '.join((*ROOM_COMMANDS, 'layout'))}."
+            )
         bridge.tell(name, act)
         return _json(b"{}")
 
@@ -262,12 +309,25 @@ def _participants(bridge: Bridge) -> APIRouter:
         bridge.move(name, number, body.room)
         return _json(b"{}")
 
+    @router.post("/transfer", status_code=202)
+    async def transfer(name: str, number: int, body: Transfer) -> Response:
+        """Ask a participant's terminal to call somebody else (REFER); it hangs up here when that call is up."""
+        bridge.transfer(name, number, body.uri)
+        return _json(b"{}", 202)
+
+    @router.post("/layout")
+    async def layout(name: str, number: int, body: OwnLayout) -> Response:
+        """What one participant sees."""
+        bridge.tell(name, lambda room, now: room.set_own_layout(number, body.layout, by=None, now=now))
+        return _json(b"{}")
+
     @router.post("/{command}")
     async def tell(name: str, number: int, command: str) -> Response:
-        """mute, unmute, deafen, undeafen, remove, admit, turn-away, hand, unhand, floor"""
+        """mute, unmute, deafen, undeafen, remove, admit, turn-away, hand, unhand, floor, pin, reserve, present,
+        unpresent"""
         act = PARTICIPANT_COMMANDS.get(command)
         if act is None:
-            known = ", ".join((*PARTICIPANT_COMMANDS, "gain", "rename", "role", "move"))
+            known = ", ".join((*PARTICIPANT_COMMANDS, "gain", "rename", "role", "move", "transfer", "layout"))
             raise HTTPException(404, f"A participant knows no {command!r}: use one of {known}.")
         bridge.tell(name, lambda room, now: act(room, number, now))
         return _json(b"{}")

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bridge.conference.demo import talkers
 from bridge.conference.focus import Focus, WorkerPorts
+from bridge.conference.video import VideoPorts, VideoSettings
 from bridge.io import Driver, Listener
 from bridge.resolve import Resolver, flows
 from bridge.signalling.endpoint import Endpoint
@@ -28,6 +29,7 @@ from bridge.signalling.message import Uri
 from bridge.signalling.registrar import Registrar
 from bridge.worker.client import Spare, Worker
 from bridge.worker.protocol import Begin, Ready
+from bridge.worker.video.client import VIDEO, VideoWorker
 
 from . import check, derived, guide, log, storage, tls
 from .api import application
@@ -124,6 +126,7 @@ class Assembly:
         self._contacts: Contacts = {}
         self._routes = Routes(settings.sip.address)
         self._listeners: list[Listener] = []
+        self._seeing: dict[int, VideoWorker] = {}
         self._resolver = Resolver()
 
     async def start(self) -> Control:
@@ -136,17 +139,20 @@ class Assembly:
             version=VERSION,
             max_rooms=settings.rooms.limit,
             media_ports=settings.media.ports,
+            video_ports=settings.video.ports if settings.video.enabled else "",
         )
         self._parts.push_async_callback(control.close)
         kept = self._storage()
         ports = await self._workers(control)
+        video = await self._video(control)
         self._warn()
         registrar = Registrar(derived.registrar(settings))
-        focus, endpoint, driver = self._signalling(control, ports, registrar)
+        focus, endpoint, driver = self._signalling(control, ports, video, registrar)
         registry = Registry(registrar, kept)
         registry.recover(time.monotonic())
         workers = {number: each.worker for number, each in ports.items() if isinstance(each.worker, Worker)}
         control.join(focus, driver, workers, Reach(registry, self._lookup), registry)
+        control.see(self._seeing)
         for room in known:
             focus.add_room(room)
         if self._demo:
@@ -163,7 +169,11 @@ class Assembly:
     # Parts
 
     def _signalling(
-        self, control: Control, ports: dict[int, WorkerPorts], registrar: Registrar
+        self,
+        control: Control,
+        ports: dict[int, WorkerPorts],
+        video: VideoSettings | None,
+        registrar: Registrar,
     ) -> tuple[Focus, Endpoint, Driver[Event]]:
         settings = self._settings
         endpoint_settings = derived.endpoint(settings, self._contacts, self._routes, VERSION)
@@ -182,6 +192,7 @@ class Assembly:
             ports,
             rng=random.SystemRandom(),
             random_bytes=secrets.token_bytes,
+            video=video,
         )
         driver: Driver[Event] = Driver(
             endpoint,
@@ -217,17 +228,40 @@ class Assembly:
         self._parts.callback(spare.close)
         workers: dict[int, Worker] = {}
         host = derived.media_host(self._settings)
-        for number, ports in enumerate(derived.shares(media.ports, media.workers)):
+        shares = derived.shares(media.ports, media.workers)
+        for number, ports in enumerate(shares):
             begin = Begin(host=host, ports=ports, capacity=media.streams)
             workers[number] = Worker(number, begin, control.heard, spare)
             self._parts.push_async_callback(workers[number].stop)
         ready = await asyncio.gather(*(worker.start() for worker in workers.values()))
         for number, told in enumerate(ready):
-            self._missing(number, told)
+            self._missing(number, told, shares[number])
         return {number: WorkerPorts(workers[number], told.ports) for number, told in enumerate(ready)}
 
-    def _missing(self, number: int, ready: Ready) -> None:
-        wanted = derived.shares(self._settings.media.ports, self._settings.media.workers)[number]
+    async def _video(self, control: Control) -> VideoSettings | None:
+        """The video processes; None: settings want none."""
+        video = self._settings.video
+        if not video.enabled:
+            return None
+        capabilities = derived.video(self._settings)
+        spare = Spare(VIDEO)
+        self._parts.callback(spare.close)
+        host = derived.media_host(self._settings)
+        shares = derived.shares(video.ports, video.workers, "video")
+        for number, ports in enumerate(shares):
+            begin = Begin(host=host, ports=ports, capacity=video.streams)
+            self._seeing[number] = VideoWorker(number, begin, control.watched, spare)
+            self._parts.push_async_callback(self._seeing[number].stop)
+        try:
+            ready = await asyncio.gather(*(worker.start() for worker in self._seeing.values()))
+        except OSError as error:
+            raise OSError(f"[video] ports {video.ports}: {error}") from None
+        for number, told in enumerate(ready):
+            self._missing(number, told, shares[number])
+        found = {number: VideoPorts(self._seeing[number], told.ports) for number, told in enumerate(ready)}
+        return VideoSettings(capabilities, found, video.streams, video.send_bitrate)
+
+    def _missing(self, number: int, ready: Ready, wanted: Sequence[int]) -> None:
         if len(ready.ports) < len(wanted):
             logger.warning(
                 "some media ports are taken; the others serve",

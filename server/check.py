@@ -47,6 +47,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _http(settings, running)
     yield from _tls(settings)
     yield from _media(settings, running)
+    yield from _video(settings, running)
     yield from _codecs(settings)
     yield from _clock()
     yield from _kernel(settings)
@@ -160,7 +161,48 @@ def _tls(settings: Settings) -> Iterator[Finding]:
 def _media(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _workers(settings)
     subject, wanted = say("media ports"), settings.media.ports
-    if running.get("media_ports") == wanted:
+    used = running.get("media_ports") == wanted
+    yield from _ports(settings, subject, wanted, used=used, advice=say("Set --media-ports."))
+
+
+def _video(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:
+    subject, video = say("video ports"), settings.video
+    if not video.enabled:
+        yield Finding("ok", subject, say("pictures are turned off"))
+        return
+    used = running.get("video_ports") == video.ports
+    yield from _ports(settings, subject, video.ports, used=used, advice=say("Set --video-ports."))
+    for name in video.codecs:
+        fault = _without(name)
+        if fault:
+            advice = say("Take it out of [video] codecs, or mend the installation.")
+            yield Finding("error", say("codec {name}", name=name), fault, advice)
+        else:
+            yield Finding("ok", say("codec {name}", name=name), say("works"))
+
+
+def _without(name: str) -> str:
+    """What libavcodec lacks for a video codec; "": nothing."""
+    from av import Codec
+    from av.codec.codec import UnknownCodecError
+
+    from bridge.media.video.formats import by_name
+
+    try:
+        known = by_name(name)
+        Codec(known.decoder, "r")
+        if known.encoder:
+            Codec(known.encoder, "w")
+    except LookupError:
+        return say("nobody knows it")
+    except UnknownCodecError as error:
+        return translated(str(error))
+    return ""
+
+
+def _ports(settings: Settings, subject: str, wanted: str, *, used: bool, advice: str) -> Iterator[Finding]:
+    """``used``: they are the running bridge's."""
+    if used:
         yield Finding("ok", subject, say("{ports} serve the running bridge", ports=wanted))
         return
     ports = parse_ports(wanted)
@@ -173,7 +215,7 @@ def _media(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:
             taken.append((port, error.strerror or str(error)))
     if len(taken) >= len(ports) - 1:
         fault = say("none of {ports} is free: {error}", ports=wanted, error=translated(taken[0][1]))
-        yield Finding("error", subject, fault, say("Set --media-ports."))
+        yield Finding("error", subject, fault, advice)
     elif taken:
         some = say("{taken} of {all} are taken; the others serve.", taken=len(taken), all=len(ports))
         yield Finding("warning", subject, some)

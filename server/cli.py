@@ -1,4 +1,5 @@
-"""The command line: ``visiopont serve``, ``demo``, ``rooms``, ``call``, ``top``, ``check``, ``settings``."""
+"""The command line: ``visiopont serve``, ``demo``, ``rooms``, ``call``, ``transfer``, ``snapshot``, ``top``, ``check``,
+``settings``."""
 
 from __future__ import annotations
 
@@ -41,6 +42,9 @@ Config = Annotated[Path | None, typer.Option("--config", help=say("TOML file; de
 SipFlag = Annotated[list[str] | None, typer.Option("--sip", help=say("listener, as udp:127.0.0.1:5060; repeatable"))]
 HttpFlag = Annotated[str | None, typer.Option("--http", help=say("HTTP address, as 127.0.0.1:8080; '' for none"))]
 PortsFlag = Annotated[str | None, typer.Option("--media-ports", help=say("UDP port range, as 16000-16255"))]
+VideoFlag = Annotated[
+    str | None, typer.Option("--video-ports", help=say("UDP port range for pictures, as 17000-17255; '' for none"))
+]
 WorkersFlag = Annotated[int | None, typer.Option("--workers", help=say("media processes, one a core"))]
 DataFlag = Annotated[Path | None, typer.Option("--data", help=say("directory for what is kept"))]
 Server = Annotated[
@@ -52,7 +56,12 @@ DEFAULT_SERVER = "http://127.0.0.1:8080"
 
 
 def _flags(
-    sip: list[str] | None, http: str | None, ports: str | None, workers: int | None, data: Path | None
+    sip: list[str] | None,
+    http: str | None,
+    ports: str | None,
+    video: str | None,
+    workers: int | None,
+    data: Path | None,
 ) -> dict[str, Any]:
     flags: dict[str, Any] = {}
     if sip:
@@ -66,6 +75,8 @@ def _flags(
         media["workers"] = workers
     if media:
         flags["media"] = media
+    if video is not None:
+        flags["video"] = {"ports": video} if video else {"enabled": False}
     if data is not None:
         flags["storage"] = {"data": data}
     return flags
@@ -95,10 +106,11 @@ def serve(
     sip: SipFlag = None,
     http: HttpFlag = None,
     media_ports: PortsFlag = None,
+    video_ports: VideoFlag = None,
     workers: WorkersFlag = None,
     data: DataFlag = None,
 ) -> None:
-    _run(_load(config, _flags(sip, http, media_ports, workers, data)), demo=False)
+    _run(_load(config, _flags(sip, http, media_ports, video_ports, workers, data)), demo=False)
 
 
 @app.command(cls=Command, help=say("Run the bridge with a room `demo` in which three people talk already."))
@@ -107,10 +119,11 @@ def demo(
     sip: SipFlag = None,
     http: HttpFlag = None,
     media_ports: PortsFlag = None,
+    video_ports: VideoFlag = None,
     workers: WorkersFlag = None,
     data: DataFlag = None,
 ) -> None:
-    _run(_load(config, _flags(sip, http, media_ports, workers, data)), demo=True)
+    _run(_load(config, _flags(sip, http, media_ports, video_ports, workers, data)), demo=True)
 
 
 def _take_files() -> None:
@@ -141,12 +154,13 @@ def check(
     sip: SipFlag = None,
     http: HttpFlag = None,
     media_ports: PortsFlag = None,
+    video_ports: VideoFlag = None,
     workers: WorkersFlag = None,
     data: DataFlag = None,
 ) -> None:
     from .check import examine
 
-    settings = _load(config, _flags(sip, http, media_ports, workers, data))
+    settings = _load(config, _flags(sip, http, media_ports, video_ports, workers, data))
     failed = False
     verdicts = {"ok": say("ok"), "warning": say("warning"), "error": say("error")}
     colours = {"ok": "green", "warning": "yellow", "error": "red"}
@@ -176,14 +190,22 @@ def show_settings(
 
 def _ask(server: str, method: str, path: str, **wanted: Any) -> Any:
     """One API call; every failure ends in a sentence that says what to do."""
+    return _understood(server, _reach(server, method, path, **wanted))
+
+
+def _reach(server: str, method: str, path: str, **wanted: Any) -> httpx.Response:
     try:
         headers = {"Accept-Language": language()}
-        answer = httpx.request(method, server.rstrip("/") + path, json=wanted or None, headers=headers, timeout=10)
+        return httpx.request(method, server.rstrip("/") + path, json=wanted or None, headers=headers, timeout=10)
     except httpx.HTTPError as error:
         why = translated(str(error))
         _complain("visiopont", say("no bridge answers at {server} ({error}).", server=server, error=why))
         err.print(say("Start one with `visiopont demo`, or name yours with --server."), highlight=False)
         raise typer.Exit(1) from None
+
+
+def _understood(server: str, answer: httpx.Response) -> Any:
+    """What the bridge said, unless it said no."""
     body: Any = None
     with contextlib.suppress(ValueError):
         body = answer.json()
@@ -230,6 +252,35 @@ def call(
     number = answer["participant"]
     said = say("Calling {uri} into room {room} (participant {participant}).", uri=uri, room=room, participant=number)
     out.print(Text(said), soft_wrap=True)
+
+
+@app.command(cls=Command, help=say("Send a participant's terminal to somebody else: it calls them and leaves here."))
+def transfer(
+    room: Annotated[str, typer.Argument(help=say("the room that it is in"))],
+    participant: Annotated[int, typer.Argument(help=say("its number, as `visiopont rooms` shows it"))],
+    uri: Annotated[str, typer.Argument(help=say("whom to call, as sip:alice@192.0.2.7"))],
+    server: Server = DEFAULT_SERVER,
+) -> None:
+    path = f"/api/v1/rooms/{quote(room, safe='')}/participants/{participant}/transfer"
+    _ask(server, "POST", path, uri=uri)
+    out.print(Text(say("Participant {participant} was asked to call {uri}.", participant=participant, uri=uri)))
+
+
+@app.command(cls=Command, help=say("Write what a room sees to a PNG file."))
+def snapshot(
+    room: Annotated[str, typer.Argument(help=say("the room"))],
+    file: Annotated[Path, typer.Option("--out", help=say("the file to write"))],
+    server: Server = DEFAULT_SERVER,
+) -> None:
+    answer = _reach(server, "GET", f"/api/v1/rooms/{quote(room, safe='')}/snapshot")
+    if answer.headers.get("content-type") != "image/png":
+        _understood(server, answer)
+    try:
+        file.write_bytes(answer.content)
+    except OSError as error:
+        _complain(str(file), translated(error.strerror or str(error)))
+        raise typer.Exit(1) from None
+    out.print(Text(say("Written to {file}.", file=file)), soft_wrap=True)
 
 
 @app.command(cls=Command, help=say("Watch rooms, participants, levels, loss, jitter and the beat, live."))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -19,7 +21,7 @@ import structlog
 from bridge.conference import event as room_event
 from bridge.conference.error import Refused
 from bridge.conference.focus import Focus
-from bridge.conference.focus_event import ResolveWanted
+from bridge.conference.focus_event import ResolveWanted, SnapshotTaken
 from bridge.conference.house import NoSuchRoom
 from bridge.conference.room import Room
 from bridge.conference.settings import RoomSettings
@@ -27,14 +29,15 @@ from bridge.io import Driver
 from bridge.resolve import Unresolved
 from bridge.signalling import event as sip
 from bridge.signalling.flow import Flow
-from bridge.worker import protocol
+from bridge.worker import protocol, protocol_video
 from bridge.worker.client import Worker
+from bridge.worker.video.client import VideoWorker
 
 from .feed import Feed
 from .journal import Journal
 from .metrics import Figures, Metrics, WorkerFigures
 from .registry import Registry
-from .status import Picture, WorkerStatus, count, together
+from .status import Picture, VideoWorkerStatus, WorkerStatus, count, together
 
 log = structlog.get_logger("control")
 
@@ -45,6 +48,10 @@ ORDERS = (room_event.Tone, room_event.Announce, room_event.Hangup)
 """What a room asks the focus to do: nobody else's news."""
 RESOLVING = 256
 """Names looked up at once: a REFER or an API call starts each; the next is refused."""
+SNAPSHOTS = 8
+"""Pictures of rooms that are written at once."""
+SNAPSHOT = 5.0
+"""Seconds that one may take: a worker that hangs is replaced after 4."""
 CHECK = 1.0
 """Seconds between looks at the workers, which report once a second."""
 SWEEP = 60.0
@@ -70,11 +77,23 @@ class Control:
     """Made without its parts, which need its methods; :meth:`join` gives them to it."""
 
     def __init__(
-        self, journal: Journal, metrics: Metrics, feed: Feed, *, version: str, max_rooms: int, media_ports: str
+        self,
+        journal: Journal,
+        metrics: Metrics,
+        feed: Feed,
+        *,
+        version: str,
+        max_rooms: int,
+        media_ports: str,
+        video_ports: str = "",
     ) -> None:
         self.journal, self.counters, self.feed = journal, metrics, feed
         self.version, self.max_rooms, self.media_ports = version, max_rooms, media_ports
+        self.video_ports = video_ports
         self.worker_status = WorkerStatus()
+        self.video_status = VideoWorkerStatus()
+        self.seeing: Mapping[int, VideoWorker] = {}
+        self._snapshots: dict[int, asyncio.Future[str]] = {}
         self.draining = False
         self.broken = asyncio.Event()
         """No media worker is left."""
@@ -95,6 +114,13 @@ class Control:
         self.focus, self.driver, self.workers = focus, driver, workers
         self.registry, self._resolver = registry, resolver
         self.picture = Picture(focus)
+
+    def see(self, workers: Mapping[int, VideoWorker]) -> None:
+        """The video workers; without them nobody has a picture."""
+        self.seeing = workers
+
+    def _processes(self) -> list[Worker | VideoWorker]:
+        return [*self.workers.values(), *self.seeing.values()]
 
     # What moves the focus
 
@@ -127,6 +153,20 @@ class Control:
         except Exception:
             self.counters.bugs.inc()
             self.journal.bug("worker event", type(event).__name__)
+        self.settle_soon()
+
+    def watched(self, worker: int, event: protocol_video.VideoEvent) -> None:
+        """The video workers': something one tells."""
+        now = time.monotonic()
+        if isinstance(event, protocol_video.VideoReport):
+            self.video_status.reported(worker, event, now)
+        if not hasattr(self, "focus"):
+            return
+        try:
+            self.focus.watched(worker, event, now)
+        except Exception:
+            self.counters.bugs.inc()
+            self.journal.bug("video worker event", type(event).__name__)
         self.settle_soon()
 
     def run(self, command: Callable[[float], T]) -> T:
@@ -173,6 +213,11 @@ class Control:
         if isinstance(event, ResolveWanted):
             self._resolve(event)
             return
+        if isinstance(event, SnapshotTaken):
+            waiting = self._snapshots.pop(event.snapshot, None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(event.error)
+            return
         self.journal.tell(event)
         if not isinstance(event, ORDERS):
             self.counters.told(event)
@@ -211,7 +256,7 @@ class Control:
         while True:
             await asyncio.sleep(CHECK)
             now = time.monotonic()
-            for worker in self.workers.values():
+            for worker in self._processes():
                 worker.check(now)
             if all(worker.failed for worker in self.workers.values()) and not self.broken.is_set():
                 log.critical("no media worker is left: ending, so that whoever watches over us starts us anew")
@@ -232,7 +277,7 @@ class Control:
 
     @property
     def ready(self) -> bool:
-        return not self.draining and not any(worker.failed for worker in self.workers.values())
+        return not self.draining and not any(worker.failed for worker in self._processes())
 
     def tell(self, room: str, command: Command[T]) -> T:
         return self.run(lambda now: self.focus.tell(room, lambda found: command(found, now), now))
@@ -248,6 +293,38 @@ class Control:
             self.focus.move(participant, target, now)
 
         self.run(act)
+
+    def transfer(self, room: str, participant: int, uri: str) -> None:
+        def act(now: float) -> None:
+            self.focus.tell(room, lambda found: found.participant(participant), now)
+            self.focus.transfer(participant, uri, now)
+
+        self.run(act)
+
+    async def snapshot(self, room: str) -> bytes:
+        """What the room sees, as PNG.
+
+        Raises:
+            NoSuchRoom: it is not on.
+            Refused: it has no picture, or it can't be had now.
+        """
+        if len(self._snapshots) >= SNAPSHOTS:
+            raise Refused("full", f"{SNAPSHOTS} pictures are being taken already: ask again in a moment.")
+        with tempfile.TemporaryDirectory(prefix="visiopont-") as folder:
+            path = Path(folder) / "picture.png"
+            waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            number = self.run(lambda now: self.focus.snapshot(room, str(path), now))
+            self._snapshots[number] = waiting
+            try:
+                async with asyncio.timeout(SNAPSHOT):
+                    error = await waiting
+            except TimeoutError:
+                error = "the video worker did not answer in time"
+            finally:
+                self._snapshots.pop(number, None)
+            if error:
+                raise Refused("no-picture", f"The picture could not be taken: {error}")
+            return await asyncio.to_thread(path.read_bytes)
 
     def open_room(self, settings: RoomSettings) -> None:
         if self.picture.room(settings.name) is not None:
@@ -271,6 +348,7 @@ class Control:
             "ready": self.ready,
             "listeners": [str(listener) for listener in self.driver.listeners],
             "media_ports": self.media_ports,
+            "video_ports": self.video_ports,
         }
 
     def status(self) -> bytes:
@@ -278,6 +356,7 @@ class Control:
             "calls": self.focus.calls,
             "registrations": self.registry.count(),
             "workers": self.worker_status.shown(self.workers),
+            "video_workers": self.video_status.shown(self.seeing),
         }
         return together(head, self.picture.encoded())
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from bridge.conference import speech
 from bridge.conference.focus import FocusSettings
 from bridge.conference.phrase import Spoken
 from bridge.conference.settings import RoomSettings
 from bridge.io import Listener
+from bridge.media.video.h264_level import level_for
 from bridge.signalling.endpoint_settings import EndpointSettings
 from bridge.signalling.flow import Transport
 from bridge.signalling.offer import Capabilities
 from bridge.signalling.registrar import RegistrarSettings
+from bridge.signalling.video_codec import VideoCapabilities
 
 from .route import own_addresses, same_family
 from .settings import Settings, parse_ports
@@ -116,7 +119,27 @@ def media_host(settings: Settings) -> str:
     return hosts.pop() if len(hosts) == 1 and not hosts & set(EVERYWHERE) else ""
 
 
-def shares(ports: str, workers: int) -> Sequence[tuple[int, ...]]:
+SIZES: Mapping[int, tuple[int, int]] = {1080: (1920, 1080), 720: (1280, 720), 360: (640, 360)}
+"""Width and height, by height."""
+RATE = 30
+"""Pictures a second that we take at most: cameras give no more, and rooms are composed at no more."""
+
+
+def video(settings: Settings) -> VideoCapabilities:
+    """Raises ValueError for codecs that nobody knows."""
+    known = VideoCapabilities.of(settings.video.codecs, settings.media.srtp)
+    width, height = SIZES[settings.video.max_height]
+    return replace(
+        known,
+        level=level_for(width, height, RATE),
+        max_fs=-(-width // 16) * -(-height // 16),
+        max_fps=RATE,
+        max_bitrate=settings.video.max_bitrate,
+        content=settings.video.presentation,
+    )
+
+
+def shares(ports: str, workers: int, section: str = "media") -> Sequence[tuple[int, ...]]:
     """The even ports of the range (each with its odd neighbour, for RTCP), shared out among the workers.
 
     Raises:
@@ -128,7 +151,7 @@ def shares(ports: str, workers: int) -> Sequence[tuple[int, ...]]:
     whole = parse_ports(ports)
     even = [port for port in whole if port % 2 == 0 and port + 1 in whole]
     if len(even) < workers:
-        raise ValueError(f"[media] ports: {ports} has {len(even)} pairs of ports for {workers} workers")
+        raise ValueError(f"[{section}] ports: {ports} has {len(even)} pairs of ports for {workers} workers")
     each, more = divmod(len(even), workers)
     cuts = [n * each + min(n, more) for n in range(workers + 1)]
     return tuple(tuple(even[start:end]) for start, end in itertools.pairwise(cuts))

@@ -24,6 +24,17 @@ COMMANDS = {
     "TOML file; default: visiopont.toml if it is there": "fichier TOML; par défaut, visiopont.toml s'il existe",
     "listener, as udp:127.0.0.1:5060; repeatable": "point d'écoute, comme udp:127.0.0.1:5060; peut être répété",
     "HTTP address, as 127.0.0.1:8080; '' for none": "adresse HTTP, comme 127.0.0.1:8080; '' pour aucune",
+    "UDP port range for pictures, as 17000-17255; '' for none": (
+        "plage de ports UDP des images, comme 17000-17255; '' pour aucune"
+    ),
+    "Send a participant's terminal to somebody else: it calls them and leaves here.": (
+        "Envoie le terminal d'un participant vers quelqu'un d'autre : il l'appelle et quitte d'ici."
+    ),
+    "the room that it is in": "la salle où il se trouve",
+    "its number, as `visiopont rooms` shows it": "son numéro, tel que `visiopont rooms` le montre",
+    "Write what a room sees to a PNG file.": "Écrit dans un fichier PNG ce que voit une salle.",
+    "the room": "la salle",
+    "the file to write": "le fichier à écrire",
     "UDP port range, as 16000-16255": "plage de ports UDP, comme 16000-16255",
     "media processes, one a core": "processus de média, un par cœur",
     "directory for what is kept": "répertoire de ce qui est conservé",
@@ -65,6 +76,8 @@ COMMANDS = {
 
 ANSWERS = {
     "settings": "réglages",
+    "Participant {participant} was asked to call {uri}.": "Le participant {participant} a été prié d'appeler {uri}.",
+    "Written to {file}.": "Écrit dans {file}.",
     "`visiopont check` says more.": "`visiopont check` en dit plus.",
     "no bridge answers at {server} ({error}).": "aucun pont ne répond à {server} ({error}).",
     "Start one with `visiopont demo`, or name yours with --server.": (
@@ -123,6 +136,11 @@ TOP = {
     "CPU": "CPU",
     "restarts": "relances",
     "failed": "en panne",
+    "pictures": "images",
+    "picture": "image",
+    "p99 ms": "p99 ms",
+    "encodings": "encodages",
+    "presents": "présente",
     "level": "niveau",
     "codec": "codec",
     "loss": "pertes",
@@ -168,6 +186,13 @@ CHECK = {
     "media ports": "ports de média",
     "{ports} serve the running bridge": "{ports} servent au pont en marche",
     "none of {ports} is free: {error}": "aucun de {ports} n'est libre : {error}",
+    "video ports": "ports d'images",
+    "pictures are turned off": "les images sont éteintes",
+    "Set --video-ports.": "Donnez une autre plage avec --video-ports.",
+    "nobody knows it": "personne ne le connaît",
+    "Take it out of [video] codecs, or mend the installation.": (
+        "Retirez-le de [video] codecs, ou réparez l'installation."
+    ),
     "Set --media-ports.": "Donnez une autre plage avec --media-ports.",
     "{taken} of {all} are taken; the others serve.": "{taken} sur {all} sont pris; les autres servent.",
     "{ports} free": "{ports} libres",
@@ -228,8 +253,8 @@ SETTINGS = {
         "{text} : écrivez deux numéros de port de 1024 à 65535, comme 16000-16255"
     ),
     "{file}: there is no such settings file": "{file} : ce fichier de réglages n'existe pas",
-    "[media] ports: {ports} has {pairs} pairs of ports for {workers} workers": (
-        "[media] ports : {ports} n'a que {pairs} paires de ports pour {workers} processus de média"
+    "[{section}] ports: {ports} has {pairs} pairs of ports for {workers} workers": (
+        "[{section}] ports : {ports} n'a que {pairs} paires de ports pour {workers} processus de média"
     ),
     "[room.{room}] {error}": "[room.{room}] {error}",
     "the database can't be opened: {error}": "la base de données ne peut être ouverte : {error}",
@@ -376,6 +401,21 @@ ROOMS = {
         "seuls les opérateurs peuvent changer les réglages d'une salle : demandez-leur"
     ),
     "nobody waits in the lobby": "personne n'attend à l'entrée",
+    "room {room} has no picture: see [video] and the room's settings": (
+        "la salle {room} n'a pas d'image : voyez [video] et les réglages de la salle"
+    ),
+    "no place on the picture: {x} {y} {w} {h}; write parts from 0 to 1": (
+        "pas une place sur l'image : {x} {y} {w} {h}; écrivez des fractions de 0 à 1"
+    ),
+    "only hosts may present in this room, and {name} is none": (
+        "seuls les hôtes peuvent présenter dans cette salle, et {name} n'en est pas un"
+    ),
+    "write one of {layouts}; or fixed, with 1 to {most} places": (
+        "écrivez l'un de {layouts}; ou fixed, avec 1 à {most} places"
+    ),
+    "write the absolute name of a PNG file, as in /etc/visiopont/logo.png": (
+        "écrivez le nom absolu d'un fichier PNG, comme /etc/visiopont/logo.png"
+    ),
     "{gain}: write whole dB from -{least} to {most}": "{gain} : écrivez des dB entiers de -{least} à {most}",
 }
 """What rooms say."""
@@ -392,6 +432,11 @@ API = {
     "There is a room {room} already: choose another name, or DELETE it first.": (
         "Il y a déjà une salle {room} : choisissez un autre nom, ou faites d'abord DELETE."
     ),
+    "[video] ports {ports}: {error}": "[video] ports {ports} : {error}",
+    "{count} pictures are being taken already: ask again in a moment.": (
+        "{count} images sont déjà en cours : redemandez dans un instant."
+    ),
+    "The picture could not be taken: {error}": "L'image n'a pas pu être prise : {error}",
     "There are {count} rooms already: raise [rooms] limit.": "Il y a déjà {count} salles : augmentez [rooms] limit.",
     "There is no room {room}: GET /api/v1/rooms lists those that there are.": (
         "Il n'y a pas de salle {room} : GET /api/v1/rooms énumère celles qui existent."

@@ -125,6 +125,40 @@ class Media(Section):
         return value
 
 
+class Video(Section):
+    """Pictures."""
+
+    enabled: bool = Field(default=True, description="calls have pictures; without, no video process is started")
+    ports: str = Field(default="17000-17255", description="UDP port range of its own; each pair serves many callers")
+    workers: int = Field(default=1, ge=1, le=256, description="video processes, each with threads of its own")
+    streams: int = Field(default=512, ge=8, le=16384, description="pictures that one process takes in and sends")
+    codecs: tuple[str, ...] = Field(
+        default=("H264", "VP8", "VP9", "H265", "H263-1998", "H263-2000", "H263", "H261"),
+        description="what we take in, best first; VP9 and H265 are received only",
+    )
+    max_height: Literal[1080, 720, 360] = Field(
+        default=720, description="lines of the largest picture that we take from anybody (16:9)"
+    )
+    max_bitrate: int = Field(
+        default=2_000_000, ge=64_000, le=50_000_000, description="bit/s that we take from one picture at most"
+    )
+    send_bitrate: int = Field(
+        default=0, ge=0, le=50_000_000, description="bit/s that one receiver is sent at most; 0: what its size needs"
+    )
+    presentation: bool = Field(
+        default=True, description="a second picture for what is shown (`a=content:slides`), with BFCP"
+    )
+    bfcp_port: int = Field(
+        default=5070, ge=0, le=65535, description="UDP and TCP port of floor control (RFC 8855); 0: any"
+    )
+
+    @field_validator("ports")
+    @classmethod
+    def _range(cls, value: str) -> str:
+        parse_ports(value)
+        return value
+
+
 class Rooms(Section):
     """Conference rooms."""
 
@@ -227,6 +261,7 @@ class Settings(BaseSettings):
 
     sip: Sip = Sip()
     media: Media = Media()
+    video: Video = Video()
     rooms: Rooms = Rooms()
     http: Http = Http()
     storage: Storage = Storage()

@@ -17,8 +17,11 @@ from bridge.conference.participant import Participant
 from bridge.conference.settings import RoomSettings
 from bridge.conference.snapshot import RoomSnapshot
 from bridge.conference.status import MediaStatus, RoomStatus
+from bridge.conference.video import VideoStatus
 from bridge.worker.client import Worker
 from bridge.worker.protocol import Report
+from bridge.worker.protocol_video import VideoReport
+from bridge.worker.video.client import VideoWorker
 
 FRESH = 0.5
 """Seconds: figures come from the workers once a second."""
@@ -51,7 +54,39 @@ def media_status(media: MediaStatus) -> dict[str, Any]:
             "remote_lost": round(report.remote_lost, 4),
             "round_trip_ms": round(report.round_trip_ms, 1),
         }
+    found["video"] = [video_status(each) for each in media.video]
     return found
+
+
+def video_status(video: VideoStatus) -> dict[str, Any]:
+    """One of a participant's pictures: ``in`` is what it sends, ``out`` what it is sent."""
+    report = video.report
+    return {
+        "content": video.content,
+        "secure": video.secure,
+        "in": {
+            "codec": video.sends,
+            "width": report.width if report else 0,
+            "height": report.height if report else 0,
+            "rate": round(report.rate, 1) if report else 0.0,
+            "bitrate": report.bitrate if report else 0,
+            "received": report.received if report else 0,
+            "lost": report.lost if report else 0,
+            "errors": report.errors if report else 0,
+            "frozen_ms": report.frozen_ms if report else 0,
+            "keyframes_asked": report.keyframes_asked if report else 0,
+        },
+        "out": {
+            "codec": video.receives,
+            "width": report.sent_width if report else 0,
+            "height": report.sent_height if report else 0,
+            "rate": round(report.sent_rate, 1) if report else 0.0,
+            "bitrate": report.sent_bitrate if report else 0,
+            "sent": report.sent if report else 0,
+            "remote_lost": round(report.remote_lost, 4) if report else 0.0,
+            "round_trip_ms": round(report.round_trip_ms, 1) if report else 0.0,
+        },
+    }
 
 
 def participant_status(person: Participant, media: MediaStatus | None, offset: float) -> dict[str, Any]:
@@ -75,6 +110,10 @@ def room_status(status: RoomStatus, offset: float) -> dict[str, Any]:
         "ends": None if now.ends is None else round(now.ends + offset, 3),
         "speaker": now.speaker,
         "hands": now.hands,
+        "layout": now.layout,
+        "pinned": now.pinned,
+        "reserved": now.reserved,
+        "presenter": now.presenter,
         "participants": [participant_status(p, status.media.get(p.number), offset) for p in now.participants],
         "dialling": [{"participant": each.participant, "uri": each.uri} for each in status.dialling],
     }
@@ -91,6 +130,10 @@ def quiet_room(settings: RoomSettings) -> dict[str, Any]:
         "ends": None,
         "speaker": None,
         "hands": (),
+        "layout": settings.layout,
+        "pinned": None,
+        "reserved": None,
+        "presenter": None,
         "participants": [],
         "dialling": [],
     }
@@ -137,6 +180,44 @@ class WorkerStatus:
             "beat_p99_ms": report.beat_p99_ms if report else 0.0,
             "beat_max_ms": report.beat_max_ms if report else 0.0,
             "beats_late": report.beats_late if report else 0,
+            "strangers": report.strangers if report else 0,
+            "malformed": report.malformed if report else 0,
+        }
+
+
+class VideoWorkerStatus:
+    """The video workers, likewise."""
+
+    def __init__(self) -> None:
+        self.reports: dict[int, VideoReport] = {}
+        self._cpu: dict[int, float] = {}
+        self._since: dict[int, float] = {}
+
+    def reported(self, worker: int, report: VideoReport, now: float) -> None:
+        before, since = self.reports.get(worker), self._since.get(worker, now)
+        if before is not None and now > since:
+            self._cpu[worker] = max(0.0, report.cpu_seconds - before.cpu_seconds) / (now - since)
+        self.reports[worker], self._since[worker] = report, now
+
+    def shown(self, workers: Mapping[int, VideoWorker]) -> list[dict[str, Any]]:
+        return [self._shown(number, worker) for number, worker in workers.items()]
+
+    def _shown(self, number: int, worker: VideoWorker) -> dict[str, Any]:
+        report = self.reports.get(number)
+        return {
+            "number": number,
+            "pid": worker.pid,
+            "streams": worker.streams,
+            "restarts": worker.restarts,
+            "failed": worker.failed,
+            "cpu": round(self._cpu.get(number, 0.0), 3),
+            "beat_p50_ms": report.beat_p50_ms if report else 0.0,
+            "beat_p99_ms": report.beat_p99_ms if report else 0.0,
+            "encodings": report.encodings if report else 0,
+            "encoded": report.encoded if report else 0,
+            "still": report.still if report else 0,
+            "decoded": report.decoded if report else 0,
+            "late": report.late if report else 0,
             "strangers": report.strangers if report else 0,
             "malformed": report.malformed if report else 0,
         }

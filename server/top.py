@@ -30,7 +30,7 @@ def meter(level_dbov: float) -> Text:
     return Text("█" * filled, style=colour) + Text("·" * (WIDTH - filled), style="dim")
 
 
-def marks(person: Json) -> list[str]:
+def marks(person: Json, *, presenting: bool = False) -> list[str]:
     """What is particular about a participant, in words."""
     said = (
         (say("speaking"), person["speaking"]),
@@ -38,6 +38,7 @@ def marks(person: Json) -> list[str]:
         (say("muted by host"), person["muted_by_host"]),
         (say("muted"), person["muted_by_self"]),
         (say("deaf"), person["deaf"]),
+        (say("presents"), presenting),
         (say("hand {place}", place=person["hand"]), person["hand"]),
         (say("on hold"), (person["media"] or {}).get("on_hold")),
         (say("SRTP"), (person["media"] or {}).get("secure")),
@@ -55,6 +56,10 @@ def picture(status: Json, lines: int) -> Group:
     on = [room for room in status["rooms"] if room["on"]]
     parts: list[Any] = [_head(status, on), "", _workers(status["workers"])]
     left = lines - 4 - len(status["workers"])
+    seeing = [worker for worker in status.get("video_workers", ()) if worker["streams"]]
+    if seeing:
+        parts += ["", _video_workers(seeing)]
+        left -= 2 + len(seeing)
     for number, room in enumerate(on):
         if left < 4:
             parts.append(Text(say("... and {count} more rooms", count=len(on) - number), style="dim"))
@@ -124,6 +129,35 @@ def _workers(workers: Sequence[Json]) -> Table:
     return table
 
 
+def _video_workers(workers: Sequence[Json]) -> Table:
+    table = _table(say("pictures"), 8)
+    _figures(table, say("pid"), say("streams"), say("beat p50"), say("p99 ms"), say("encodings"))
+    _figures(table, say("late"), say("CPU"), say("restarts"))
+    for worker in workers:
+        table.add_row(
+            say("failed") if worker["failed"] else str(worker["number"]),
+            str(worker["pid"]),
+            str(worker["streams"]),
+            *(decimal(worker[f"beat_{name}_ms"], 2) for name in ("p50", "p99")),
+            str(worker["encodings"]),
+            str(worker["late"]),
+            f"{worker['cpu'] * 100:.0f} %",
+            str(worker["restarts"]),
+        )
+    return table
+
+
+def _pictures(media: Json | None) -> str:
+    """What somebody sends and is sent: ``H264 640x360 30 ↑0.4 ↓1.2`` in Mbit/s."""
+    for video in (media or {}).get("video", ()):
+        if not video["content"]:
+            sent, got = video["in"], video["out"]
+            size = f" {sent['width']}x{sent['height']} {sent['rate']:.0f}" if sent["width"] else ""
+            rates = (f"{mark}{decimal(each['bitrate'] / 1e6, 1)}" for mark, each in (("↑", sent), ("↓", got)))
+            return f"{sent['codec'] or got['codec']}{size} {' '.join(rates)}"
+    return ""
+
+
 def _room(room: Json, share: int) -> tuple[Table, int]:
     """A room in at most ``share`` lines, and how many it took."""
     name = f"[bold]{escape(room['name'])}[/] {room['number']}"
@@ -132,11 +166,20 @@ def _room(room: Json, share: int) -> tuple[Table, int]:
     table = _table(name, 16)
     _words(table, say("level"), say("codec"))
     _figures(table, say("loss"), say("jitter"), say("delay"), say("rtt ms"))
-    table.add_column("")
     people = room["participants"]
+    presenter = room.get("presenter")
+
+    def said(person: Json) -> list[str]:
+        return marks(person, presenting=presenter is not None and person["number"] == presenter)
+
+    seen = any(_pictures(person["media"]) for person in people)
+    if seen:
+        table.add_column(_cut(say("picture")))
+    table.add_column("")
     shown = people if len(people) <= share else sorted(people, key=interest)[: share - 1]
     for person in shown:
-        table.add_row(_cut(escape(person["name"])), *_media(person["media"]), _cut(", ".join(marks(person))))
+        picture = (_cut(escape(_pictures(person["media"]))),) if seen else ()
+        table.add_row(_cut(escape(person["name"])), *_media(person["media"]), *picture, _cut(", ".join(said(person))))
     if len(shown) < len(people):
         table.add_row(_cut(f"[dim]{say('... and {count} more', count=len(people) - len(shown))}[/]"))
     return table, min(len(people), share)

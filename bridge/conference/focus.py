@@ -437,7 +437,9 @@ class Focus:
 
         Raises:
             NoSuchRoom: nobody of that number has a call.
+            ValueError: ``uri`` is none that can be called.
         """
+        _callable(uri)
         party = self._parties.get(participant)
         if party is None or party.leg is None:
             raise NoSuchRoom(f"participant {participant} has no call: `visiopont rooms` lists who is where")
@@ -475,12 +477,7 @@ class Focus:
             ValueError: ``uri`` is none that can be called.
         """
         settings = self._house.dialled(room)
-        try:
-            parsed = Uri.parse(uri)
-        except ParseError:
-            raise ValueError(f"{uri[:100]!r} is no address: write it as in sip:alice@192.0.2.7") from None
-        if parsed.scheme not in ("sip", "sips"):
-            raise ValueError(f"{parsed.scheme}: can't be called; write it as in sip:alice@192.0.2.7")
+        parsed = _callable(uri)
         party = Party(0, "sip", readable(name) or readable(parsed.user or parsed.host), uri, bound_for=settings)
         self._parties.add(party)
         party.invited, party.referral, party.headers = True, referral, tuple(headers)
@@ -592,3 +589,14 @@ class Focus:
         if party.talker is not None:
             return MediaStatus.simulated(party.talker)
         return None
+
+
+def _callable(uri: str) -> Uri:
+    """Raises ValueError for what is no address that we, or terminals, can call."""
+    try:
+        parsed = Uri.parse(uri)
+    except ParseError:
+        raise ValueError(f"{uri[:100]!r} is no address: write it as in sip:alice@192.0.2.7") from None
+    if parsed.scheme not in ("sip", "sips"):
+        raise ValueError(f"{parsed.scheme}: can't be called; write it as in sip:alice@192.0.2.7")
+    return parsed

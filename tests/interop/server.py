@@ -51,6 +51,12 @@ def certificate(directory: Path) -> Path:
     return path
 
 
+NO_VIDEO = """
+            [video]
+            enabled = false
+            """
+
+
 class Server:
     """``visiopont serve``. Leaving it stops it by SIGTERM, and sees that it ended well and logged no traceback."""
 
@@ -73,7 +79,7 @@ class Server:
             listen = "127.0.0.1:{self._http}"
             [storage]
             data = "{directory / "data"}"
-            {more}
+            {more if "[video]" in more else more + NO_VIDEO}
             """
         )
         self.api = httpx.Client(base_url=f"http://127.0.0.1:{self._http}/api/v1", timeout=5.0)

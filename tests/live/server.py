@@ -40,6 +40,8 @@ class Server:
 
     def start(self) -> None:
         """Also again, after :meth:`kill`: the same ports, the same data."""
+        if not any(key.startswith("video.") for key in self._settings):
+            self._settings["video.enabled"] = False
         environment = {f"VISIOPONT_{key.upper().replace('.', '__')}": str(v) for key, v in self._settings.items()}
         self._starts += 1
         sip = f"127.0.0.1:{self.port}"

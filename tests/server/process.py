@@ -59,6 +59,8 @@ def bridge(directory: Path, *arguments: str, command: str = "serve") -> Iterator
     line = [sys.executable, "-m", "server.cli", command, "--http", "127.0.0.1:0", "--data", str(directory / "data")]
     if "--sip" not in arguments:
         line += ["--sip", "udp:127.0.0.1:0"]
+    if "--video-ports" not in arguments:
+        line += ["--video-ports", ""]
     if "--media-ports" not in arguments:
         line += ["--media-ports", media_ports()]
     environment = dict(os.environ, PYTHONPATH=str(ROOT))

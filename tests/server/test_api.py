@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from bridge.conference.focus_event import CallOver
+from bridge.signalling import event as sip
+from bridge.signalling.video_codec import VideoCapabilities
+from bridge.worker.protocol_video import Snapshot, SnapshotDone
 from server import feed as feed_module
 from server.api import PARTICIPANT_COMMANDS, ROOM_COMMANDS
 from server.control import Control
 from server.http import BODY, Guard
-from tests.conference.house import House
+from tests.conference.house import House, Terminal
 from tests.server.control import occupied, served
 
 Act = Callable[[Control, httpx.AsyncClient], Awaitable[Any]]
@@ -342,3 +346,68 @@ def test_errors_are_in_the_language_that_the_request_prefers(path: str, body: ob
     assert says not in english.json()["detail"]
     assert english.headers["content-language"] == "en-CA"
     assert spoken.status_code == english.status_code
+
+
+def test_a_terminal_is_asked_to_call_somebody_else() -> None:
+    house = occupied("Alice")
+    number = person(house).number
+    assert post(house, f"/rooms/demo/participants/{number}/transfer", {"uri": "sip:bob@192.0.2.99"}).status_code == 202
+    house.run(1)
+    [refer] = [event for terminal in house.terminals.values() for event in terminal.events(sip.ReferReceived)]
+    assert refer.refer_to == "sip:bob@192.0.2.99"
+    assert post(house, "/rooms/demo/participants/99/transfer", {"uri": "sip:bob@192.0.2.99"}).status_code == 404
+
+
+@pytest.mark.parametrize("uri", ["bob", "tel:+14185550100", "sip:bob@192.0.2.99\r\nX: y"])
+def test_nobody_is_sent_to_what_is_no_address(uri: str) -> None:
+    house = occupied("Alice")
+    answer = post(house, f"/rooms/demo/participants/{person(house).number}/transfer", {"uri": uri})
+    assert answer.status_code == 422
+    house.run(1)
+    assert not [event for terminal in house.terminals.values() for event in terminal.events(sip.ReferReceived)]
+
+
+def test_the_layout_is_chosen_for_all_and_for_one() -> None:
+    house = occupied("Alice")
+    number = person(house).number
+    assert post(house, "/rooms/demo/layout", {"layout": "grid"}).status_code == 200
+    assert post(house, f"/rooms/demo/participants/{number}/layout", {"layout": "single"}).status_code == 200
+    assert post(house, f"/rooms/demo/participants/{number}/pin").status_code == 200
+    room = get(house, "/api/v1/rooms/demo").json()
+    assert (room["layout"], room["pinned"], room["presenter"]) == ("grid", number, None)
+    drawn = {"layout": "fixed", "places": [{"x": 0, "y": 0, "w": 0.5, "h": 1, "participant": number}]}
+    assert post(house, "/rooms/demo/layout", drawn).status_code == 200
+    drawn["places"] = [{"x": 0.9, "y": 0, "w": 0.5, "h": 1}]
+    answer = post(house, "/rooms/demo/layout", drawn)
+    assert answer.status_code == 422
+    assert "parts from 0 to 1" in problem(answer)
+    assert post(house, f"/rooms/demo/participants/{number}/present").status_code == 200
+    assert get(house, "/api/v1/rooms/demo").json()["presenter"] == number
+
+
+def test_a_rooms_picture_is_a_png_file() -> None:
+    house = House(video=1)
+    phone = Terminal(house, "192.0.2.11", video=VideoCapabilities())
+    phone.dial("demo")
+    house.run(2)
+
+    async def act(bridge: Control, client: httpx.AsyncClient) -> httpx.Response:
+        asked = asyncio.create_task(client.get("/api/v1/rooms/demo/snapshot"))
+        while not house.screen.of(Snapshot):  # noqa: ASYNC110 the notes are no asyncio thing
+            await asyncio.sleep(0)
+        [wanted] = house.screen.of(Snapshot)
+        Path(wanted.path).write_bytes(b"\x89PNG...")  # noqa: ASYNC240
+        bridge.watched(0, SnapshotDone(snapshot=wanted.snapshot))
+        return await asked
+
+    answer = during(house, act)
+    assert (answer.headers["content-type"], answer.content) == ("image/png", b"\x89PNG...")
+    [wanted] = house.screen.of(Snapshot)
+    assert not Path(wanted.path).parent.exists()
+
+
+def test_a_room_without_a_picture_has_none_to_give() -> None:
+    answer = get(occupied("Alice"), "/api/v1/rooms/demo/snapshot")
+    assert answer.status_code == 409
+    assert "no picture" in problem(answer)
+    assert get(occupied("Alice"), "/api/v1/rooms/nowhere/snapshot").status_code == 404

@@ -21,6 +21,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         flags.setdefault("sip", {"listen": ("udp:127.0.0.1:0",)})
         flags.setdefault("http", {"listen": "127.0.0.1:0"})
         flags.setdefault("media", {"ports": "27800-27803"})
+        flags.setdefault("video", {"ports": "27804-27807"})
         return load(None, flags)
 
     return make
