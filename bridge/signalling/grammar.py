@@ -13,6 +13,8 @@ KEPT_ADDRESSES = 2048
 """From, To and Contact values kept as read: all messages of a call have the same ones."""
 KEPT_LENGTH = 300
 """Characters of such a value; longer ones are read each time, so that what is kept stays small."""
+LONGEST_NUMBER = 40
+"""Digits: 2**32 has ten, and zeros may stand before them (§25.1)."""
 TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
 _NO_URI = re.compile(r'[ <>"\t\r\n]')
 _HOP = re.compile(r"\s*SIP\s*/\s*\d+\.\d+\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+(.+)\Z", re.IGNORECASE | re.DOTALL)
@@ -23,6 +25,11 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-_.]*[A-Za-z0-9.])?|\[[0-9A-Fa-
 
 class ParseError(ValueError):
     """A part of a message is not as the grammar has it."""
+
+
+def is_number(text: str, limit: int) -> bool:
+    """Plain digits that say less than ``limit``. Python reads no number of thousands of digits: :class:`int` raises."""
+    return len(text) <= LONGEST_NUMBER and text.isascii() and text.isdigit() and int(text) < limit
 
 
 def split(value: str, separator: str = ",") -> list[str]:
@@ -131,7 +138,7 @@ def _host_port(text: str) -> tuple[str, int | None]:
     if not colon:
         host, port = text, ""
     host, port = host.strip(), port.strip()
-    if not _HOST.match(host) or (colon and not (port.isascii() and port.isdigit() and int(port) < 65536)):
+    if not _HOST.match(host) or (colon and not is_number(port, 1 << 16)):
         raise ParseError(f"no host and port: {text[:60]!r}")
     return host, int(port) if port else None
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-from .grammar import TOKEN, CSeq, NameAddr, ParseError, Uri, Via, address, split
+from .grammar import TOKEN, CSeq, NameAddr, ParseError, Uri, Via, address, is_number, split
 
 __all__ = [
     "MAX_HEADERS",
@@ -440,7 +440,7 @@ def _fault(message: Message) -> str:
         for via in headers.getlist("Via")[1:]:
             Via.parse(via)
         number, method = headers["CSeq"].split(None, 1)
-        if not (number.isascii() and number.isdigit() and int(number) < 1 << 31 and TOKEN.match(method.strip())):
+        if not (is_number(number, 1 << 31) and TOKEN.match(method.strip())):
             return "CSeq out of range"
         if isinstance(message, Request):
             _check_request(message)
@@ -455,13 +455,13 @@ def _check_request(request: Request) -> None:
     headers = request.headers
     for name, limit in (("Max-Forwards", 256), ("Expires", 1 << 32)):
         value = headers.get(name)
-        if value is not None and not (value.isascii() and value.isdigit() and int(value) < limit):
+        if value is not None and not is_number(value, limit):
             raise ParseError(f"{name} out of range")
     for value in headers.getlist("Contact"):
         if value != "*":
             contact = address(value)
             expires = contact.parameter("expires")
-            if expires is not None and not (expires.isascii() and expires.isdigit() and int(expires) < 1 << 32):
+            if expires is not None and not is_number(expires, 1 << 32):
                 raise ParseError("Contact's expires out of range")
     for name in ("Route", "Record-Route"):
         for value in headers.getlist(name):
@@ -480,6 +480,6 @@ def _cut(headers: Headers, body: bytes) -> bytes:
         return body
     if not (length.isascii() and length.isdigit()):
         raise MalformedMessage("Content-Length is no number")
-    if int(length) > len(body):
+    if not is_number(length, len(body) + 1):
         raise MalformedMessage("shorter than its Content-Length")
     return body[: int(length)]

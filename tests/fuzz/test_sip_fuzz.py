@@ -115,6 +115,32 @@ def examine(data: bytes) -> None:
 # --------------------------------------------------------------------------------------------------- parsers
 
 
+@pytest.mark.parametrize(
+    ("text", "long"),
+    [
+        ("sip:a@b.example ", "sip:a@b.example:{} "),
+        ("192.0.2.1:5060", "192.0.2.1:{}"),
+        ("CSeq: 1 ", "CSeq: {} "),
+        ("Max-Forwards: 70", "Max-Forwards: {}"),
+        ("Content-Length: 0", "Content-Length: {}"),
+        ("tag=1", "tag=1;expires={}"),
+        ("To: <sip:b@b.example>", "To: <sip:b@b.example:{}>"),
+    ],
+)
+def test_numbers_of_thousands_of_digits(text: str, long: str) -> None:
+    """More than Python reads: not one may raise anything else."""
+    request = (
+        "OPTIONS sip:a@b.example SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1\r\n"
+        "From: <sip:a@b.example>;tag=1\r\nTo: <sip:b@b.example>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n"
+        "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    )
+    assert text in request
+    with contextlib.suppress(MalformedMessage):
+        parse(request.replace(text, long.format("1" * 5000)).encode())
+    with contextlib.suppress(MalformedMessage):
+        parse(f"SIP/2.0 200 OK\r\n{request.partition(chr(10))[2]}".replace(text, long.format("1" * 5000)).encode())
+
+
 @given(st.binary(max_size=400))
 def test_any_bytes(data: bytes) -> None:
     examine(data)
