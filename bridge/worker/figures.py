@@ -1,4 +1,4 @@
-"""What control is told once a second of every stream, gathered a tenth at a time so that no beat does it all."""
+"""What control is told once a second of every stream, gathered a part at a time so that no beat does it all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .table import StreamTable
 
 F32: TypeAlias = NDArray[np.float32]
 
-PARTS = 10
+PARTS = 25
 """Beats over which a report is gathered."""
 BEATS_A_SECOND = 50
 
