@@ -238,7 +238,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--port", type=int, default=20200)
     asked = parser.parse_args()
-    print("| layout | participants | core | core each | fps of the least | Mbit/s each | late | beat p50 ms | beat p99 ms |")
+    print(
+        "| layout | participants | core | core each | fps of the least | Mbit/s each | late | beat p50 ms | beat p99 ms |"
+    )
     print("|---" * 9 + "|")
     for n in asked.participants:
         print(measure(n, asked.layout, seconds=asked.seconds, port=asked.port), flush=True)

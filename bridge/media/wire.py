@@ -75,7 +75,11 @@ def address_text(words: U32) -> tuple[str, int]:
     return str(ip.ipv4_mapped or ip), int.from_bytes(raw[2:4], "big")
 
 
-def open_socket(host: str, port: int, *, buffer: int = 4 << 20) -> socket.socket:
+VOICE, VIDEO = 46, 34
+"""DSCPs: EF for telephony, AF41 for conferences' video (RFC 4594 §4.1, §4.3)."""
+
+
+def open_socket(host: str, port: int, *, buffer: int = 4 << 20, dscp: int = VOICE) -> socket.socket:
     """A non-blocking UDP socket on ``host`` with kernel receive timestamps.
 
     Raises:
@@ -91,7 +95,7 @@ def open_socket(host: str, port: int, *, buffer: int = 4 << 20) -> socket.socket
             except PermissionError:
                 sock.setsockopt(socket.SOL_SOCKET, option, buffer)
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        _mark_expedited(sock)
+        _mark(sock, dscp)
         sock.bind((f"::ffff:{ip}" if ip.version == 4 else str(ip), port))
         sock.setblocking(False)
     except BaseException:
@@ -100,10 +104,10 @@ def open_socket(host: str, port: int, *, buffer: int = 4 << 20) -> socket.socket
     return sock
 
 
-def _mark_expedited(sock: socket.socket) -> None:
-    """DSCP EF (RFC 4594 §4.1, telephony): both the IPv6 and the IPv4-mapped packets of the socket."""
+def _mark(sock: socket.socket, dscp: int) -> None:
+    """Both the IPv6 and the IPv4-mapped packets of the socket."""
     for level, option in ((socket.IPPROTO_IPV6, socket.IPV6_TCLASS), (socket.IPPROTO_IP, socket.IP_TOS)):
-        sock.setsockopt(level, option, 46 << 2)
+        sock.setsockopt(level, option, dscp << 2)
 
 
 class PacketPool:
@@ -323,7 +327,9 @@ class Sender:
         return sent
 
 
-def open_pairs(host: str, ports: range) -> tuple[list[int], list[socket.socket], list[socket.socket]]:
+def open_pairs(
+    host: str, ports: range, *, dscp: int = VOICE
+) -> tuple[list[int], list[socket.socket], list[socket.socket]]:
     """RTP/RTCP socket pairs on the even ports of ``ports`` (RFC 3550 §11), skipping those that are taken.
 
     Raises:
@@ -335,12 +341,12 @@ def open_pairs(host: str, ports: range) -> tuple[list[int], list[socket.socket],
     trouble: OSError | None = None
     for port in range(ports.start + ports.start % 2, ports.stop - 1, 2):
         try:
-            even = open_socket(host, port)
+            even = open_socket(host, port, dscp=dscp)
         except OSError as error:
             trouble = error
             continue
         try:
-            odd = open_socket(host, port + 1, buffer=1 << 20)
+            odd = open_socket(host, port + 1, buffer=1 << 20, dscp=dscp)
         except OSError as error:
             even.close()
             trouble = error

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 
-from bridge.media.wire import open_pairs
+from bridge.media.wire import VOICE, open_pairs
 
 
-def open_ports(host: str, ports: tuple[int, ...]) -> tuple[list[int], list[socket.socket], list[socket.socket]]:
+def open_ports(
+    host: str, ports: tuple[int, ...], *, dscp: int = VOICE
+) -> tuple[list[int], list[socket.socket], list[socket.socket]]:
     """Sockets of even RTP ports and their odd RTCP neighbours: the numbers, the RTP sockets, the RTCP sockets.
 
     Raises:
@@ -15,7 +17,7 @@ def open_ports(host: str, ports: tuple[int, ...]) -> tuple[list[int], list[socke
     """
     if not ports:
         raise OSError("no media ports are given")
-    numbers, rtp, rtcp = open_pairs(host, range(min(ports), max(ports) + 2))
+    numbers, rtp, rtcp = open_pairs(host, range(min(ports), max(ports) + 2), dscp=dscp)
     keep = [n for n, port in enumerate(numbers) if port in ports]
     for n in set(range(len(numbers))) - set(keep):
         rtp[n].close()

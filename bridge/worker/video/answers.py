@@ -84,6 +84,11 @@ class Answers:
         return [feedback.write(Nack(ours, theirs, tuple(sequences)))]
 
     @staticmethod
+    def less(ours: int, theirs: int, bits: int) -> list[rtcp.Packet]:
+        """The overhead is that of IPv4, UDP and RTP (RFC 5104 §4.2.1.2)."""
+        return [feedback.write(BitrateRequest(ours, (BitrateEntry(theirs, bits, 40),)))]
+
+    @staticmethod
     def keyframe(ours: int, theirs: int, number: int, *, pli: bool) -> list[rtcp.Packet]:
         """A PLI where it is understood; a FIR is for who knows nothing else."""
         if pli:

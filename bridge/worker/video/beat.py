@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bridge.media import rtcp, rtp
 from bridge.media.srtp import SrtpTable
-from bridge.media.wire import PacketPool, Receiver
+from bridge.media.wire import VIDEO, PacketPool, Receiver
 from bridge.mixer.compose import Picture
 
 from .. import protocol as say
@@ -53,6 +53,10 @@ SILENT_AFTER = 5.0
 """Seconds without a packet between two :class:`~bridge.worker.protocol.Silent`."""
 RTCP_EVERY = 3
 """Beats between looks at the RTCP sockets, 20 ms: a NACK must be answered while the packet is of use."""
+MODERATE_AGAIN = 10.0
+"""Seconds after which a TMMBR is repeated: its answer is not waited for (RFC 5104 §3.5.4)."""
+SEEN_BITS, UNSEEN_BITS = 2_000_000, 64_000
+"""Bits a second that who is seen and who is not is asked for: 720p's worth, and as little as is a picture still."""
 ASK_BY_INFO = 2.0
 """Seconds between two requests by SIP INFO: they go through signalling, and old terminals choke on many."""
 
@@ -65,7 +69,7 @@ class VideoBeat:
     ) -> None:
         self._emit = emit
         self._rng = np.random.default_rng(begin.seed or None)
-        self._numbers, self._rtp, self._rtcp = open_ports(begin.host, begin.ports)
+        self._numbers, self._rtp, self._rtcp = open_ports(begin.host, begin.ports, dscp=VIDEO)
         self._fds = [s.fileno() for s in self._rtp]
         self._rtcp_fds = [s.fileno() for s in self._rtcp]
         self._index = {port: n for n, port in enumerate(self._numbers)}
@@ -108,6 +112,8 @@ class VideoBeat:
         self._unseen: NDArray[np.float64] = np.full(n, np.inf)
         self._info_at: NDArray[np.float64] = np.full(n, -np.inf)
         self._fir: NDArray[np.int64] = np.zeros(n, np.int64)
+        self._moderated: NDArray[np.float64] = np.zeros(n)
+        """When each row was last told how much to send."""
         self._said_silent: NDArray[np.float64] = np.zeros(n)
         self._beats = 0
         self._second = now
@@ -145,8 +151,8 @@ class VideoBeat:
         return [self.crew.fileno()]
 
     def idle(self) -> bool:
-        """There is nobody: beats may be few."""
-        return not self.table.rows
+        """There is nobody to hear or to show anything: beats may be few."""
+        return len(self.table.rows) <= len(self._painted) and not self._snapshots.waiting
 
     # ------------------------------------------------------------------------------------------- packets in
 
@@ -287,22 +293,21 @@ class VideoBeat:
                 self._live += pane.encodings.values()
             keys = room.sources(now) | self._snapshots.sources(room, now)
             seen |= {room.streams[key][0] for key in keys if key in room.streams}
-            if room.viewers:
-                new = ((now - table.since < NEW) & table.heard & table.live).nonzero()[0].tolist()
-                mine = {row for row, _ in room.streams.values()}
-                seen |= mine.intersection(new)
-        self._watch(seen, now)
+        new = (now - table.since < NEW) & table.heard & table.live & (table.pictured == 0)
+        watching = {row for room in self.rooms.values() if room.viewers for row, _ in room.streams.values()}
+        self._watch(seen, watching.intersection(new.nonzero()[0].tolist()), now)
 
-    def _watch(self, seen: set[int], now: float) -> None:
-        for row in seen:
-            self._unseen[row] = np.inf
+    def _watch(self, seen: set[int], new: set[int], now: float) -> None:
+        for row in seen | new:
+            self._unseen[row] = np.inf if row in seen else now - UNSEEN
             if row not in self.sources and row not in self._painted:
                 spec = self.table.specs[int(self.table.stream[row])]
                 self.sources[row] = Source(
                     self.crew, spec.receive, nack=spec.nack, pictured=partial(self._pictured, row)
                 )
                 self.table.watched[row] = True
-        for row in [row for row in self.sources if row not in seen]:
+                self._moderated[row] = 0
+        for row in [row for row in self.sources if row not in seen and row not in new]:
             if not np.isfinite(self._unseen[row]):
                 self._unseen[row] = now
             elif now - self._unseen[row] > UNSEEN:
@@ -312,6 +317,7 @@ class VideoBeat:
         self.sources.pop(row, None)
         self.table.watched[row] = False
         self._unseen[row] = np.inf
+        self._moderated[row] = 0
 
     def _pictured(self, row: int) -> None:
         """A new picture was decoded."""
@@ -372,13 +378,27 @@ class VideoBeat:
             rows = (self.table.live & ~self.table.simulated).nonzero()[0]
             self.fanout.settle(rows, now)
             self.reporter.send(now, realtime)
+        if self._snapshots.waiting and self._beats % 15 == 7:
             self._snapshots.step(now, self)
         if now - self._second >= 1.0:
             self._second = now
             self._tell_silent(now)
+            self._moderate(now)
             rows = (self.table.live & ~self.table.simulated).nonzero()[0]
             self.fanout.settle(rows, now)
             self._emit(self._figures.report(now))
+
+    def _moderate(self, now: float) -> None:
+        """Ask senders of unseen pictures for less, where they understand that (TMMBR)."""
+        table = self.table
+        due = table.live & table.heard & (now - self._moderated >= MODERATE_AGAIN)
+        for row in due.nonzero()[0].tolist():
+            self._moderated[row] = now
+            spec = table.specs[int(table.stream[row])]
+            if spec.tmmbr:
+                bits = SEEN_BITS if table.watched[row] else UNSEEN_BITS
+                packets = self._answers.less(int(table.ssrc[row]), int(table.remote_ssrc[row]), bits)
+                self.reporter.send_one(row, packets)
 
     def _tell_silent(self, now: float) -> None:
         table = self.table
@@ -411,21 +431,27 @@ class VideoBeat:
             case show.DropVideoStream():
                 self._drop_stream(command.stream, now)
             case show.SetVoice():
-                self.rooms[command.room].voice(command.participant, command.name, muted=command.muted)
+                self._room(command.room).voice(command.participant, command.name, muted=command.muted)
             case show.DropVoice():
-                self.rooms[command.room].drop_voice(command.participant)
+                self._room(command.room).drop_voice(command.participant)
             case show.SetPainted():
                 self._set_painted(command, now)
             case show.SetSpeaker():
-                self.rooms[command.room].speaks(command.participant, now)
+                self._room(command.room).speaks(command.participant, now)
             case show.AskKeyframe():
                 viewer = self.viewer(self.table.rows[command.stream])
                 if viewer is not None and viewer.encoding is not None:
                     viewer.encoding.limiter.ask()
             case show.Snapshot():
-                self._snapshots.ask(command, self.rooms[command.room], now)
+                self._snapshots.ask(command, self._room(command.room), now)
             case _:
                 raise ValueError(f"{type(command).__name__} is not for a running video worker")
+
+    def _room(self, number: int) -> VideoRoom:
+        room = self.rooms.get(number)
+        if room is None:
+            raise ValueError(f"there is no room {number}")
+        return room
 
     def _set_room(self, spec: SetVideoRoom, now: float) -> None:
         room = self.rooms.get(spec.room)
@@ -455,7 +481,7 @@ class VideoBeat:
             raise ValueError(f"port {spec.port} is not ours")
         if not 200 <= spec.mtu <= MOST_PAYLOAD:
             raise ValueError(f"payloads of {spec.mtu} octets")
-        index = table.rooms[spec.room] if spec.room else 0
+        index = table.add_room(self._room(spec.room).spec.room) if spec.room else 0
         row = table.rows.get(spec.stream, -1)
         before = table.specs.get(spec.stream)
         fresh = row < 0
@@ -469,6 +495,8 @@ class VideoBeat:
             if fresh:
                 table.remove(spec.stream)
             raise
+        if not fresh:
+            self.fanout.settle(np.array([row]), now)
         if fresh or before is None or _rtx(before) != _rtx(spec):
             self.fanout.open(row, now, rtx=_rtx(spec))
         self._set_keys(row, spec)
@@ -505,7 +533,7 @@ class VideoBeat:
             self._srtp.drop(row)
 
     def _set_painted(self, command: show.SetPainted, now: float) -> None:
-        table = self.table
+        table, room = self.table, self._room(command.room)
         row = table.rows.get(command.stream, -1)
         if row < 0:
             row = table.add(command.stream, now)
@@ -527,7 +555,7 @@ class VideoBeat:
         table.specs[command.stream] = spec
         if row not in self._painted or self._painted[row].name != command.name:
             self._painted[row] = Painted(command.name, command.stream)
-        self.rooms[command.room].enter(row, spec, now)
+        room.enter(row, spec, now)
 
     def _drop_stream(self, stream: int, now: float) -> None:
         table = self.table

@@ -71,10 +71,13 @@ class Encoding:
         self.frames = 0
         self.octets = 0
 
-    def pass_by(self, now: float) -> None:
-        """Set when the next frame is due: on a grid, so that encodings of one rate share the painting."""
+    def pass_by(self, now: float) -> int:
+        """Set when the next frame is due: on a grid, so that encodings of one rate share the painting. Returns how many
+        frames were missed meanwhile."""
+        missed = int((now - self.due) / self.interval) if self.due else 0
         steps = np.floor((now - self._phase) / self.interval + 0.01) + 1
         self.due = float(steps * self.interval + self._phase)
+        return missed
 
     def add(self, payloads: list[bytes], timestamp: int, now: float) -> None:
         """A frame was encoded."""
@@ -132,7 +135,7 @@ class Pane:
     ) -> None:
         """Paint and encode; ``done(encoding, keyframe)`` is called for each that has a new frame."""
         for each in due:
-            each.pass_by(now)
+            work.late += each.pass_by(now)
         if self.busy:
             work.late += len(due)
             return

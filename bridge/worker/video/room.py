@@ -203,7 +203,7 @@ class VideoRoom:
         if own is common or own == common:
             who, own = None, common
         # What is said to whoever waits is part of the scene only while it is shown.
-        return (replace(look, waiting=own.message), who), own
+        return (look if look.waiting == own.message else replace(look, waiting=own.message), who), own
 
     def _content(self, viewer: Viewer) -> int | None:
         for key, (_, spec) in self.streams.items():

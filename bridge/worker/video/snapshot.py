@@ -45,6 +45,11 @@ class Snapshots:
         self._crew, self._emit = crew, emit
         self._asked: list[_Asked] = []
 
+    @property
+    def waiting(self) -> int:
+        """How many are asked for and not begun."""
+        return len(self._asked)
+
     @staticmethod
     def logo(path: str) -> Logo | None:
         """Raises:

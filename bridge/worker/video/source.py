@@ -19,6 +19,8 @@ from .decoder import Decoder
 LIMITS = Limits()
 BEHIND = 8
 """Frames that wait for the decoder, a quarter of a second: beyond that they are left out up to the next keyframe."""
+RATE = 75.0
+"""Frames a second that are decoded of one sender: screens show 60, and nobody may take a core for himself."""
 ASK_AGAIN = 0.5
 """Seconds between two keyframes that we ask one sender for, whatever the reason; two round trips if that is longer
 (RFC 5104 §4.3.1.2)."""
@@ -62,6 +64,10 @@ class Source:
         self.dropped = 0
         """Frames left out because decoding was behind."""
         self._number = 0
+        self._allowance = RATE / 2
+        self._skipping = False
+        """Frames were left out: what follows them is of no use up to a keyframe."""
+        self._filled = 0.0
         self.dark_since: float | None = None
         self.frozen = 0.0
         """Seconds that the picture stood for want of a keyframe."""
@@ -139,14 +145,21 @@ class Source:
         return wants
 
     def _add(self, frame: Frame, turn: int, now: float) -> None:
+        self._allowance = min(self._allowance + RATE * (now - self._filled), RATE / 2)
+        self._filled = now
+        if self._allowance < 1:
+            self.dropped += 1
+            self._want_keyframe = self._skipping = True
+            return
+        self._allowance -= 1
         if frame.keyframe:
-            self._want_keyframe = False
+            self._want_keyframe = self._skipping = False
             self.dropped += len(self._queue)
             self._queue.clear()
-        elif len(self._queue) >= BEHIND or (self.dropped and self._want_keyframe):
+        elif len(self._queue) >= BEHIND or self._skipping:
             self.dropped += 1 + len(self._queue)
             self._queue.clear()
-            self._want_keyframe = True
+            self._want_keyframe = self._skipping = True
             return
         if self.dark_since is not None:
             self.frozen += now - self.dark_since

@@ -12,7 +12,7 @@ from bridge.media import rtcp
 from bridge.media.video import feedback
 from bridge.mixer.layout import Kind, lay_out
 from bridge.worker.protocol import Latched, Silent
-from bridge.worker.protocol_video import AskKeyframe, KeyframeWanted, SetVideoStream, VideoLook
+from bridge.worker.protocol_video import AskKeyframe, KeyframeWanted, SetSpeaker, SetVideoStream, VideoLook
 from bridge.worker.video.rung import LADDER, PATIENCE, Climber, Rung, ladder
 from tests.worker.video.terminals import SUITE, Studio, Terminal
 
@@ -219,6 +219,41 @@ def test_packets_are_spread_over_the_frame(studio: Studio) -> None:
         studio.run(1 / 150)
         times.append(a.packets - before)
     assert max(times) <= 12
+
+
+def test_who_is_unseen_is_asked_for_less(studio: Studio) -> None:
+    studio.room(look=VideoLook("single"), width=640, height=360)
+    for _ in range(3):
+        studio.terminal(size=SMALL, join={"tmmbr": True})
+    studio.tell(SetSpeaker(1, 1))
+    studio.run(4.0)
+    asked = []
+    for terminal in studio.terminals:
+        heard = [feedback.read(p) for p in terminal.reports if isinstance(p, rtcp.Feedback)]
+        asked.append([m.entries[0].bitrate for m in heard if isinstance(m, feedback.BitrateRequest)][-1])
+    # The speaker sees another one; the third is seen by nobody.
+    least, *others = sorted(asked)
+    assert least == 64_000
+    assert min(others) > 1_000_000
+    studio.tell(SetSpeaker(1, 3))
+    studio.run(1.5)
+    heard = [feedback.read(p) for p in studio.terminals[2].reports if isinstance(p, rtcp.Feedback)]
+    assert [m for m in heard if isinstance(m, feedback.BitrateRequest)][-1].entries[0].bitrate > 1_000_000
+
+
+def test_nobody_takes_a_core_for_himself(studio: Studio) -> None:
+    a, b = pair(studio)
+    studio.run(1.0)
+    a.rate = 600
+    studio.run(1.0)
+    source = studio.beat.sources[studio.beat.table.rows[1]]
+    assert source.decoded < 200
+    assert source.dropped
+    a.rate, a._due = 30, studio.now
+    before = b.pictures
+    studio.run(1.5)
+    assert b.pictures - before > 40
+    assert b.likeness(a, PAIR[0]) > 0.85
 
 
 # ------------------------------------------------------------------------------------------------ bad input
