@@ -108,6 +108,7 @@ class JitterBuffer:
         self.jitter: F64 = np.zeros(capacity)
         """(rows,) interarrival jitter in seconds (RFC 3550 A.8)."""
         self.received: NDArray[np.int64] = np.zeros(capacity, np.int64)
+        """(rows,) packets that came, in time or late."""
         self.late: NDArray[np.int64] = np.zeros(capacity, np.int64)
         self.duplicate: NDArray[np.int64] = np.zeros(capacity, np.int64)
         self.concealed: NDArray[np.int64] = np.zeros(capacity, np.int64)
@@ -220,6 +221,8 @@ class JitterBuffer:
         good: Bools = ~refused
         if refused.any():
             self._count_late(rows[late], arrivals[late])
+            # Late is not lost (RFC 3550 §6.4.1); what was sent before the stream's first packet was never expected.
+            self.received[rows[late & (numbers >= self.first[rows])]] += 1
             self.duplicate[rows[twin]] += 1
             rows, numbers, place, timestamps = rows[good], numbers[good], place[good], timestamps[good]
             arrivals, slots = arrivals[good], slots[good]

@@ -310,6 +310,25 @@ def test_duplicates_are_counted_and_given_back() -> None:
     assert buffer.received[0] == 2
 
 
+def test_who_comes_late_was_not_lost() -> None:
+    buffer = JitterBuffer(1)
+    row, one, quiet = np.zeros(1, np.intp), np.ones(1, np.uint32), np.zeros(1, np.bool_)
+
+    def come(number: int, at: float) -> bool:
+        stamp = np.array([160 * number], np.uint32)
+        return bool(buffer.insert(row, np.array([number], np.int32), stamp, one, np.full(1, at), np.zeros(1, np.int32)))
+
+    come(10, 0.0)
+    come(12, 0.04)
+    assert [buffer.pop(row, at, quiet).verdicts[0] for at in (0.04, 0.06, 0.08)] == [PLAY, CONCEAL, PLAY]
+    assert buffer.expected(row)[0] - buffer.received[0] == 1
+    assert not come(11, 0.09)
+    assert buffer.late[0] == 1
+    assert buffer.expected(row)[0] == buffer.received[0] == 3
+    come(9, 0.09)
+    assert buffer.received[0] == 3, "sent before the first that came: nobody expected it"
+
+
 @pytest.mark.parametrize("jump", [1600, -1600, 123456789, 2**31])
 def test_a_jump_of_the_timestamp_alone_is_not_noticed(jump: int) -> None:
     stamps = np.arange(300) * 160
