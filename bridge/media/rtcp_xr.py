@@ -1,4 +1,4 @@
-"""RTCP extended reports (RFC 3611): VoIP metrics, receiver reference time and DLRR; burst statistics; the E-model."""
+"""RTCP extended reports (RFC 3611): VoIP metrics, receiver reference time and DLRR; the E-model."""
 
 from __future__ import annotations
 
@@ -154,87 +154,6 @@ def _build_block(block: Block) -> bytes:
     if len(body) % 4:
         raise ValueError("a block has whole words")
     return struct.pack("!BBH", kind, specific, len(body) // 4) + body
-
-
-# ------------------------------------------------------------------------------------------ burst statistics
-
-
-@dataclass(frozen=True, slots=True)
-class Bursts:
-    """(n,) each, as a VoIP metrics block has them: 256ths and milliseconds."""
-
-    loss_rate: NDArray[np.int64]
-    discard_rate: NDArray[np.int64]
-    burst_density: NDArray[np.int64]
-    gap_density: NDArray[np.int64]
-    burst_duration: NDArray[np.int64]
-    gap_duration: NDArray[np.int64]
-
-
-class BurstCounters:
-    """The four-state Markov counts of RFC 3611 A.2 for ``rows`` rows: bursts and gaps of lost and discarded packets.
-
-    States: 1 received in a gap, 2 received in a burst, 3 lost in a burst, 4 lost alone in a gap. ``c13`` counts moves
-    from 1 to 3 and so on.
-    """
-
-    def __init__(self, rows: int) -> None:
-        self._counts = {name: np.zeros(rows, np.int64) for name in ("c11", "c13", "c14", "c22", "c23", "c33")}
-        self._since = np.zeros(rows, np.int64)
-        self._run = np.zeros(rows, np.int64)
-        self._received = np.zeros(rows, np.int64)
-        self._lost = np.zeros(rows, np.int64)
-        self._discarded = np.zeros(rows, np.int64)
-
-    def reset(self, rows: NDArray[Any]) -> None:
-        for column in (*self._counts.values(), self._since, self._run, self._received, self._lost, self._discarded):
-            column[rows] = 0
-
-    def receive(self, rows: NDArray[Any], packets: NDArray[Any] | int = 1) -> None:
-        """Packets were played; each row at most once in ``rows``."""
-        self._since[rows] += packets
-        self._received[rows] += packets
-
-    def lose(self, rows: NDArray[Any], *, discarded: bool = False) -> None:
-        """One packet was lost, or came too late or early to be played; each row at most once in ``rows``."""
-        (self._discarded if discarded else self._lost)[rows] += 1
-        since, run, c = self._since[rows], self._run[rows], self._counts
-        gap = since >= GMIN
-        c["c14"][rows] += gap & (run == 1)
-        c["c13"][rows] += gap & (run != 1)
-        c["c11"][rows] += np.where(gap, since, 0)
-        c["c33"][rows] += ~gap & (since == 0)
-        c["c23"][rows] += ~gap & (since > 0)
-        c["c22"][rows] += np.where(~gap & (since > 0), since - 1, 0)
-        self._run[rows] = np.where(gap, 1, run + 1)
-        self._since[rows] = 0
-
-    def read(self, rows: NDArray[Any], packet_ms: NDArray[Any] | int) -> Bursts:
-        """The figures so far; ``packet_ms`` is how long a packet lasts."""
-        c11, c13, c14, c22, c23, c33 = (counts[rows].astype(np.float64) for counts in self._counts.values())
-        expected = self._received[rows] + self._lost[rows] + self._discarded[rows]
-        in_burst = c13 + c23 + c33
-        p32 = _share(c23, in_burst)
-        p23 = np.where(c22 + c23 < 1, 1.0, 1.0 - _share(c22, c22 + c23))
-        gap = _share((c11 + c14 + c13) * packet_ms, c13)
-        total = _share((c11 + c14 + 2 * c13 + c22 + 2 * c23 + c33) * packet_ms, c13)
-        return Bursts(
-            _rate(self._lost[rows], expected),
-            _rate(self._discarded[rows], expected),
-            np.where(in_burst > 0, _rate(p23, p23 + p32), 0),
-            _rate(c14, c11 + c14),
-            np.clip(total - gap, 0, 0xFFFF).astype(np.int64),
-            np.clip(gap, 0, 0xFFFF).astype(np.int64),
-        )
-
-
-def _share(part: NDArray[Any], whole: NDArray[Any]) -> F64:
-    share: F64 = np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
-    return share
-
-
-def _rate(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.int64]:
-    return np.clip(256 * _share(part, whole), 0, 255).astype(np.int64)
 
 
 # ---------------------------------------------------------------------------------------------- the E-model

@@ -267,7 +267,7 @@ class Reporter:
             ssrc=int(self._table.remote_ssrc[row]),
             loss_rate=min(int(lost * 256), 255),
             discard_rate=min(int(late * 256), 255),
-            burst_density=0,
+            burst_density=0,  # all loss counts as a gap's: following bursts would cost every beat of every stream
             gap_density=min(int((lost + late) * 256), 255),
             burst_duration=0,
             gap_duration=min(int(expected * 1000 * float(jitter.packet_time[row])), 65535),

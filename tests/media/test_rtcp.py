@@ -252,51 +252,6 @@ def test_values_too_large_are_a_value_error() -> None:
         rtcp_xr.build_blocks([rtcp_xr.VoipMetrics(1, loss_rate=256)])
 
 
-def feed(pattern: str) -> rtcp_xr.Bursts:
-    """``.`` received, ``x`` lost, ``d`` discarded; the row beside it hears everything."""
-    counters = rtcp_xr.BurstCounters(2)
-    for event in pattern:
-        counters.receive(np.array([1]))
-        if event == ".":
-            counters.receive(np.array([0]))
-        else:
-            counters.lose(np.array([0]), discarded=event == "d")
-    return counters.read(np.array([0, 1]), 20)
-
-
-def test_no_loss_is_all_zero() -> None:
-    figures = feed("." * 100)
-    for name in rtcp_xr.Bursts.__slots__:
-        assert getattr(figures, name).tolist() == [0, 0]
-
-
-def test_single_losses_are_gaps_and_clusters_are_bursts() -> None:
-    alone = feed(("." * 49 + "x") * 40)
-    assert alone.loss_rate[0] == 256 // 50
-    assert alone.gap_density[0] in (4, 5)  # the first of forty losses follows no other (A.2), so it is no c14
-    assert alone.burst_duration[0] <= 40
-    clustered = feed(("." * 90 + "x.x.x.x.xx") * 20)
-    assert clustered.loss_rate[0] == int(256 * 0.06)
-    assert 100 <= clustered.burst_density[0] <= 200  # six of ten packets
-    assert 140 <= clustered.burst_duration[0] <= 260  # ten packets of 20 ms
-    assert 1600 <= clustered.gap_duration[0] <= 1900
-    assert clustered.loss_rate[1] == clustered.burst_duration[1] == 0
-
-
-def test_discards_count_apart_but_burst_together() -> None:
-    figures = feed(("." * 90 + "d.d.d.d.dd") * 20)
-    assert figures.loss_rate[0] == 0
-    assert figures.discard_rate[0] == int(256 * 0.06)
-    assert 140 <= figures.burst_duration[0] <= 260
-
-
-def test_a_reset_row_begins_anew() -> None:
-    counters = rtcp_xr.BurstCounters(2)
-    counters.lose(np.array([0, 1]))
-    counters.reset(np.array([0]))
-    assert counters.read(np.array([0, 1]), 20).loss_rate.tolist() == [0, 255]
-
-
 def test_the_e_model_at_known_points() -> None:
     assert float(rtcp_xr.r_factor(0.0, 0.0)) == pytest.approx(93.2)
     assert float(rtcp_xr.mos(93.2)) == pytest.approx(4.41, abs=0.01)
