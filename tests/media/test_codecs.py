@@ -387,3 +387,13 @@ def test_codecs_are_found_as_sdp_names_them() -> None:
     assert by_name("opus", 48000).channels == 2
     with pytest.raises(LookupError):
         by_name("GSM", 8000)
+
+
+@pytest.mark.parametrize("hertz", [50, 90])
+def test_a_deep_voice_is_not_filtered_a_second_time(hertz: int) -> None:
+    """The talker's phone has filtered it, where it wanted to."""
+    encoder, decoder = OpusEncoder(EncoderSettings()), OpusDecoder()
+    pcm = sine(hertz, 48000, 1.0)
+    out = np.concatenate([decoder.decode(encoder.encode(block)) for block in pcm.reshape(-1, 960)])
+    level = [float(np.sqrt(np.mean(sound[24000:].astype(float) ** 2))) for sound in (pcm, out)]
+    assert abs(level[1] / level[0] - 1) < 0.03
