@@ -151,7 +151,9 @@ class Assembly:
         registry = Registry(registrar, kept)
         registry.recover(time.monotonic())
         workers = {number: each.worker for number, each in ports.items() if isinstance(each.worker, Worker)}
-        control.join(focus, driver, workers, Reach(registry, self._lookup), registry)
+        accounts = {account.user for account in settings.sip.accounts}
+        reach = Reach(registry, self._lookup, ours=self._ours, accounts=accounts)
+        control.join(focus, driver, workers, reach, registry)
         control.see(self._seeing)
         for room in known:
             focus.add_room(room)
@@ -305,6 +307,9 @@ class Assembly:
         for flow in found:
             self._driver.expect(flow.remote, domain)
         return found
+
+    def _ours(self, uri: Uri) -> bool:
+        return derived.ours(self._settings, uri, self._listeners)
 
     def _providers(self, control: Control, endpoint: Endpoint) -> None:
         providers = Providers(self._settings.sip.providers, control, endpoint, self._lookup)

@@ -15,6 +15,7 @@ from bridge.io import Listener
 from bridge.media.video.h264_level import level_for
 from bridge.signalling.endpoint_settings import EndpointSettings
 from bridge.signalling.flow import Transport
+from bridge.signalling.message import Uri
 from bridge.signalling.offer import Capabilities
 from bridge.signalling.registrar import RegistrarSettings
 from bridge.signalling.video_codec import VideoCapabilities
@@ -102,6 +103,17 @@ def domains(settings: Settings) -> frozenset[str]:
 def registrar(settings: Settings) -> RegistrarSettings:
     named = [*settings.sip.domains, settings.sip.address, "localhost"]
     return RegistrarSettings(domain=next(filter(None, named)), domains=domains(settings))
+
+
+def ours(settings: Settings, uri: Uri, listeners: Sequence[Listener]) -> bool:
+    """It means us: by a name of ours, or by an address of this machine with a port on which we listen."""
+    host = uri.host.strip("[]").lower()
+    named = {name.lower() for name in (*settings.sip.domains, settings.sip.address, registrar(settings).domain) if name}
+    if host in named and uri.port is None:
+        return True
+    usual = 5061 if uri.scheme == "sips" else 5060
+    heard = host in named | own_addresses() | {listener.host for listener in listeners}
+    return heard and (uri.port or usual) in {listener.port for listener in listeners}
 
 
 def contact(listener: Listener, address: str) -> tuple[str, int]:

@@ -273,6 +273,9 @@ SETTINGS = {
     "{listener}: TLS needs a certificate; set tls_certificate (and tls_key)": (
         "{listener} : TLS demande un certificat; donnez tls_certificate (et tls_key)"
     ),
+    "{user} is not registered now: its terminal has to register here first": (
+        "{user} n'est pas inscrit en ce moment : son terminal doit d'abord s'inscrire ici"
+    ),
     "no codec {name} here": "pas de codec {name} ici",
     "no media port of {ports} on {host}: {error}": "aucun port de média parmi {ports} sur {host} : {error}",
     "no media ports are given": "aucun port de média n'est donné",
