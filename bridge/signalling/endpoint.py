@@ -56,8 +56,10 @@ class Endpoint:
         """``passwords`` looks up a user's password when ``settings`` or a registrar want proof. ``rng`` makes the tags
         and the secret of the nonces too: ``random.SystemRandom()``, but for tests."""
         throttle = Throttle(settings.rejections_per_minute)
-        layer = TransactionLayer(rng, contact=settings.contact, silent=throttle.silent)
+        layer = TransactionLayer(rng, contact=settings.contact, silent=lambda flow, now: self._stack.silent(flow, now))
         self._stack = Stack(settings, rng, layer, throttle)
+        if registrar is not None:
+            self._stack.bound = registrar.reaches
         self._referrals = Referrals(self._stack)
         self._subscriptions = Subscriptions(self._stack)
         self._registrations = Registrations(self._stack)
@@ -369,7 +371,7 @@ class Endpoint:
                 case ClientEnded(client):
                     stack.clients.pop(client, None)
                 case Unreadable(flow, reason):
-                    stack.throttle.rejected(flow.remote[0], now)
+                    stack.hold_against(flow, now)
                     stack.emit(Malformed(flow, reason))
                 case Overloaded(flow, method):
                     stack.emit(Rejected(flow, method, 503, "Service Unavailable"))

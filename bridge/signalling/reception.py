@@ -51,12 +51,14 @@ class Reception:
         request, stack = incoming.request, self._stack
         tag = request.to.tag
         if tag:
-            user = stack.dialogs.get(DialogId(request.call_id, tag, request.from_.tag or ""))
+            dialog = DialogId(request.call_id, tag, request.from_.tag or "")
+            user = stack.dialogs.get(dialog)
             if user is not None:
+                stack.acquaintances.met(dialog, incoming.flow.connection)
                 check(stack, request)
                 user.arrived(incoming, now)
                 return
-        if stack.throttle.silent(incoming.flow.remote[0], now):
+        if stack.silent(incoming.flow, now, request):
             stack.layer.abandon(incoming.transaction)
             return
         check(stack, request)

@@ -108,8 +108,8 @@ class Registrar:
     def __init__(self, settings: RegistrarSettings | None = None) -> None:
         self.settings = settings or RegistrarSettings()
         self._users: dict[str, list[Binding]] = {}
-        self._streams: dict[Connection, set[str]] = {}
-        """Connections to the users whose terminals are reached by them."""
+        self._flows: dict[Connection, set[str]] = {}
+        """Flows to the users whose terminals are reached by them."""
         self._alarms: Alarms[str] = Alarms()
         self._epoch: float | None = None
         """Seconds since 1970 at ``now`` 0; None: nobody said."""
@@ -136,6 +136,10 @@ class Registrar:
         except ParseError:
             return []
         return sorted(self._living(name or "", now), key=lambda binding: (-binding.q, -binding.updated))
+
+    def reaches(self, flow: Flow) -> bool:
+        """Did a terminal register by ``flow``, and holds that still?"""
+        return flow.connection in self._flows
 
     def _living(self, aor: str, now: float) -> list[Binding]:
         return [binding for binding in self._users.get(aor, ()) if binding.expires > now]
@@ -250,16 +254,15 @@ class Registrar:
         if bindings and aor not in self._users and len(self._users) >= self.settings.max_users:
             raise _Refusal(503, "Registrar Full", (("Retry-After", "300"),))
         for binding in self._users.pop(aor, ()):
-            self._streams.get(binding.flow.connection, set()).discard(aor)
-            if not self._streams.get(binding.flow.connection, True):
-                del self._streams[binding.flow.connection]
+            self._flows.get(binding.flow.connection, set()).discard(aor)
+            if not self._flows.get(binding.flow.connection, True):
+                del self._flows[binding.flow.connection]
         if not bindings:
             self._alarms.clear(aor, "expire")
             return
         self._users[aor] = bindings
         for binding in bindings:
-            if binding.flow.transport.reliable:
-                self._streams.setdefault(binding.flow.connection, set()).add(aor)
+            self._flows.setdefault(binding.flow.connection, set()).add(aor)
         self._alarms.set(aor, "expire", min(binding.expires for binding in bindings))
 
     def _changed(self, aor: str) -> BindingsChanged:
@@ -281,7 +284,7 @@ class Registrar:
     def closed(self, flow: Flow) -> list[BindingsChanged]:
         """A connection ended: what was reached by it is reached by its Contact's address, or not at all any more."""
         changed = []
-        for aor in sorted(self._streams.get(flow.connection, ())):
+        for aor in sorted(self._flows.get(flow.connection, ())):
             moved = [_without(binding, flow) for binding in self._users[aor]]
             self._keep(aor, [binding for binding in moved if binding is not None])
             changed.append(self._changed(aor))

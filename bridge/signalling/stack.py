@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from .acquaintance import Acquaintances
 from .alarms import Alarms, Sleeper
 from .dialog import Dialog, DialogId
 from .endpoint_settings import EndpointSettings
@@ -81,6 +82,9 @@ class Stack:
     rng: random.Random
     layer: TransactionLayer
     throttle: Throttle
+    bound: Callable[[Flow], bool] = lambda flow: False
+    """Did a terminal register by that flow?"""
+    acquaintances: Acquaintances = field(default_factory=Acquaintances)
     alarms: Alarms[Sleeper] = field(default_factory=Alarms)
     outbox: deque[Event] = field(default_factory=deque)
     """Events; drained after every mutation, so its length is bounded by what one message can cause."""
@@ -195,14 +199,35 @@ class Stack:
         """An error that the endpoint itself decides on."""
         response = self.reply(incoming, code, now, reason, headers)
         if code not in NO_FAULT:
-            self.throttle.rejected(incoming.flow.remote[0], now)
+            self.hold_against(incoming.flow, now, incoming.request)
         self.emit(Rejected(incoming.flow, incoming.request.method, code, response.reason))
+
+    # Whom to answer
+
+    def hold_against(self, flow: Flow, now: float, request: Request | None = None) -> None:
+        """``request``, or what can't be read, was the fault of whoever sent it by ``flow``."""
+        self.throttle.rejected(self._source(flow, request), now)
+
+    def silent(self, flow: Flow, now: float, request: Request | None = None) -> bool:
+        """Did too much of that come, so that ``request`` isn't answered?"""
+        return self.throttle.silent(self._source(flow, request), now)
+
+    def _source(self, flow: Flow, request: Request | None) -> Hashable:
+        """A host answers for all that comes from it; but whoever has registered, or is in a call, answers for himself:
+        one bad phone must not silence the office behind the same NAT. Being in a call gives no more tries at a
+        password."""
+        known = self.bound(flow) or (
+            flow.connection in self.acquaintances and not (request and "Authorization" in request.headers)
+        )
+        return flow.connection if known else flow.remote[0]
 
     # The tables
 
     def enrol(self, dialog: Dialog, user: DialogUser) -> None:
         self.dialogs[dialog.id] = user
+        self.acquaintances.met(dialog.id, dialog.flow.connection)
 
     def strike(self, dialog: Dialog, user: DialogUser) -> None:
         if self.dialogs.get(dialog.id) is user:
             del self.dialogs[dialog.id]
+            self.acquaintances.parted(dialog.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 
 
 class Bucket:
@@ -43,12 +44,12 @@ class Throttle:
     def __init__(self, per_minute: int, sources: int = 4096) -> None:
         self._per_minute = per_minute
         self._sources = sources
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._buckets: OrderedDict[Hashable, Bucket] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def rejected(self, source: str, now: float) -> None:
+    def rejected(self, source: Hashable, now: float) -> None:
         """One more request of ``source`` was answered with an error."""
         if not self._per_minute:
             return
@@ -60,7 +61,7 @@ class Throttle:
         self._buckets.move_to_end(source)
         bucket.take(now)
 
-    def silent(self, source: str, now: float) -> bool:
+    def silent(self, source: Hashable, now: float) -> bool:
         """Is ``source`` to be ignored now?"""
         bucket = self._buckets.get(source)
         if bucket is None or not bucket.empty(now):

@@ -175,11 +175,11 @@ class TransactionLayer:
         rng: random.Random,
         *,
         contact: Callable[[Flow], tuple[str, int]] = lambda flow: flow.local,
-        silent: Callable[[str, float], bool] = lambda source, now: False,
+        silent: Callable[[Flow, float], bool] = lambda flow, now: False,
         limit: int = MAX_SERVER_TRANSACTIONS,
     ) -> None:
-        """``contact``: host and port that reach us on a flow's listener, for our Via. ``silent``: is a source's
-        unreadable request to be left unanswered? ``limit``: server transactions held at once."""
+        """``contact``: host and port that reach us on a flow's listener, for our Via. ``silent``: are
+        unreadable requests on a flow to be left unanswered? ``limit``: server transactions held at once."""
         self._rng, self._contact, self._silent, self._limit = rng, contact, silent, limit
         self._secret = rng.getrandbits(32)
         self._clients: dict[tuple[str, str], ClientTransaction] = {}
@@ -382,7 +382,7 @@ class TransactionLayer:
     def _unreadable(self, error: MalformedMessage, flow: Flow, now: float) -> None:
         self._events.append(Unreadable(flow, error.reason))
         request = error.request
-        if request is None or request.method == "ACK" or self._silent(flow.remote[0], now):
+        if request is None or request.method == "ACK" or self._silent(flow, now):
             return
         via = vias.receive(request, flow)
         response = Response.answering(request, error.status, _printable(error.reason), tag=self._stateless_tag(request))

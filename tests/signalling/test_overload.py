@@ -5,6 +5,7 @@ from __future__ import annotations
 from bridge.signalling.endpoint_settings import EndpointSettings
 from bridge.signalling.event import IncomingCall, Malformed, Rejected
 from bridge.signalling.message import Response
+from bridge.signalling.registrar import Registrar
 from tests.signalling.network import Network, Phone
 from tests.signalling.scenario import ANSWER, OFFER, A, B, C, answering, call, dial, ended, request, tag_of
 
@@ -109,6 +110,52 @@ def test_a_silenced_source_can_still_end_its_call(calm: Network) -> None:
     phone.send(request("BYE", 2, to_tag=tag), B)
     calm.run(0.2)
     assert phone.responses("BYE") == [200]
+
+
+def test_a_bad_phone_silences_strangers_at_its_address_only(calm: Network) -> None:
+    bob = calm.endpoint(B, settings=EndpointSettings(rejections_per_minute=5), registrar=Registrar())
+    answering(calm, bob)
+    bad, registered, talking, stranger = (Phone(calm, ("192.0.2.1", 5060 + n)) for n in range(4))
+    registered.send(request("REGISTER", call_id="r", here=registered.place[1], headers=(("Expires", "90"),)), B)
+    talking.send(request("INVITE", call_id="t", here=talking.place[1], body=OFFER), B)
+    calm.run(0.2)
+    tag = tag_of(talking)
+    talking.send(request("ACK", call_id="t", to_tag=tag, here=talking.place[1]), B)
+    for n in range(20):
+        bad.send(request("PUBLISH", call_id=f"s{n}"), B)
+        calm.run(0.05)
+    for phone in (registered, talking, stranger):
+        phone.got.clear()
+        phone.send(request("OPTIONS", call_id=f"o{phone.place[1][1]}", here=phone.place[1]), B)
+    calm.run(0.2)
+    assert [phone.responses() for phone in (registered, talking, stranger)] == [[200], [200], []]
+    guess = (("Authorization", 'Digest username="x"'),)
+    talking.send(request("OPTIONS", call_id="guess", here=talking.place[1], headers=guess), B)
+    calm.run(0.2)
+    assert len(talking.got) == 1, "who is in a call has no more tries at a password than others"
+    talking.send(request("BYE", 2, call_id="t", to_tag=tag, here=talking.place[1]), B)
+    calm.run(1)
+    talking.send(request("OPTIONS", call_id="after", here=talking.place[1]), B)
+    calm.run(0.2)
+    assert talking.responses("OPTIONS") == [200]
+    assert len([m for m in talking.got if m.cseq.method == "OPTIONS"]) == 1, "the call is over"
+    calm.run(100)
+
+
+def test_who_is_known_answers_for_himself(calm: Network) -> None:
+    bob = calm.endpoint(B, settings=EndpointSettings(rejections_per_minute=5), registrar=Registrar())
+    bad, other = Phone(calm, A), Phone(calm, ("192.0.2.1", 5090))
+    bad.send(request("REGISTER", call_id="r", headers=(("Expires", "90"),)), B)
+    calm.run(0.2)
+    for n in range(20):
+        bad.send(request("PUBLISH", call_id=f"s{n}"), B)
+        calm.run(0.05)
+    assert len([m for m in bad.got if m.status == 405]) < 10
+    other.send(request("OPTIONS", call_id="o", here=other.place[1]), B)
+    calm.run(0.2)
+    assert other.responses() == [200]
+    calm.run(100)
+    assert len(calm.events(bob, Rejected)) < 10
 
 
 def test_unreadable_bytes_are_counted_and_slow_their_sender_down(calm: Network) -> None:

@@ -550,7 +550,7 @@ def test_a_malformed_request_is_answered_without_a_transaction() -> None:
 
 
 def test_a_malformed_request_of_a_silenced_source_is_not_answered() -> None:
-    bench = Bench(silent=lambda source, now: source == "192.0.2.9")
+    bench = Bench(silent=lambda flow, now: flow.remote[0] == "192.0.2.9")
     assert kinds(bench.receive(request().replace(b"CSeq: 7", b"CSeq: x"))) == ["Unreadable"]
     assert bench.sent == []
 
