@@ -1,8 +1,8 @@
 """How many video participants one core holds: ``python -m benchmarks.video [PARTICIPANTS...]``.
 
 Every participant sends 640x360 H.264 at 30 fps, encoded beforehand, and is sent 1280x720 at 30 fps. The video process
-has one CPU, the terminals another; what they are sent is counted by frames (markers) and by what they decode not at all:
-pictures are compared in the tests.
+has one CPU, the terminals another; of what they are sent the frames are counted (markers). Pictures are compared in the
+tests.
 """
 
 from __future__ import annotations
@@ -195,8 +195,9 @@ class Figure:
     beat_p99_ms: float
 
     def __str__(self) -> str:
+        share = 100 * self.cores
         return (
-            f"| {self.layout} | {self.participants} | {100 * self.cores:.0f} % | {100 * self.cores / self.participants:.2f} % "
+            f"| {self.layout} | {self.participants} | {share:.0f} % | {share / self.participants:.2f} % "
             f"| {self.rate:.1f} | {self.megabits:.2f} | {self.late} | {self.beat_p50_ms:.2f} | {self.beat_p99_ms:.2f} |"
         )
 
@@ -238,9 +239,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--port", type=int, default=20200)
     asked = parser.parse_args()
-    print(
-        "| layout | participants | core | core each | fps of the least | Mbit/s each | late | beat p50 ms | beat p99 ms |"
-    )
+    print("| layout | participants | core | core each | least fps | Mbit/s each | late | beat p50 ms | beat p99 ms |")
     print("|---" * 9 + "|")
     for n in asked.participants:
         print(measure(n, asked.layout, seconds=asked.seconds, port=asked.port), flush=True)

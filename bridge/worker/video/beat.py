@@ -170,8 +170,7 @@ class VideoBeat:
             main, part, arrivals = rows[at], headers.rows(at), packets.arrivals[at]
         if main.size:
             if not table.heard[main].all():
-                self._dirty = True
-                table.since[main[~table.heard[main]]] = now
+                self._begin(np.unique(main[~table.heard[main]]), now)
             self.reception.add(main, part.sequence, part.timestamp, part.ssrc, arrivals)
             table.remote_ssrc[main] = part.ssrc
             table.last_sequence[main] = part.sequence
@@ -184,6 +183,16 @@ class VideoBeat:
             self._note_unwatched(np.unique(main[~table.watched[main]]), now)
         self._feed(packets, seen.nonzero()[0])
         return np.zeros(len(rows), np.bool_)
+
+    def _begin(self, rows: Rows, now: float) -> None:
+        """The first packets of streams: with them comes a keyframe, which is not to be missed."""
+        self._dirty = True
+        self.table.since[rows] = now
+        for row in rows.tolist():
+            room = self._room_of(row)
+            if room is not None and room.viewers:
+                self._start(row)
+                self._unseen[row] = now - UNSEEN  # no longer than it is new, unless somebody sees it
 
     def _feed(self, packets: Packets, at: Rows) -> None:
         """One by one: frames are put together from them, which no array does for us."""
@@ -300,18 +309,21 @@ class VideoBeat:
     def _watch(self, seen: set[int], new: set[int], now: float) -> None:
         for row in seen | new:
             self._unseen[row] = np.inf if row in seen else now - UNSEEN
-            if row not in self.sources and row not in self._painted:
-                spec = self.table.specs[int(self.table.stream[row])]
-                self.sources[row] = Source(
-                    self.crew, spec.receive, nack=spec.nack, pictured=partial(self._pictured, row)
-                )
-                self.table.watched[row] = True
-                self._moderated[row] = 0
+            self._start(row)
         for row in [row for row in self.sources if row not in seen and row not in new]:
             if not np.isfinite(self._unseen[row]):
                 self._unseen[row] = now
             elif now - self._unseen[row] > UNSEEN:
                 self._unwatch(row)
+
+    def _start(self, row: int) -> None:
+        """Decode a stream from now on."""
+        if row in self.sources or row in self._painted:
+            return
+        spec = self.table.specs[int(self.table.stream[row])]
+        self.sources[row] = Source(self.crew, spec.receive, nack=spec.nack, pictured=partial(self._pictured, row))
+        self.table.watched[row] = True
+        self._moderated[row] = 0
 
     def _unwatch(self, row: int) -> None:
         self.sources.pop(row, None)

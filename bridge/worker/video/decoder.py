@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from av.codec import CodecContext
-from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from bridge.media.video.formats import VideoFormat
@@ -47,7 +46,7 @@ class Decoder:
             for frame in self._context.decode(packet):
                 picture = self._picture(frame, turn) or picture
             self.broken = False
-        except (FFmpegError, ValueError, MemoryError):
+        except Exception:  # whatever a stranger's bytes provoke: the libraries have many kinds, and all mean the same
             self.errors += 1
             self.broken = True
             if keyframe:

@@ -145,18 +145,24 @@ class Pane:
         overdue = [now - each.last >= STILL for each in due]
 
         def job() -> Callable[[], None]:
-            begin = time.thread_time()
-            self.composer.compose(scene, pictures)
-            number, whole = self.composer.number, self.composer.canvas.whole
-            painted = time.thread_time()
-            frames = []
-            for each, keyframe, late in zip(due, forced, overdue, strict=True):
-                if keyframe or late or number != each.drawn:
-                    frames.append((each, keyframe, each.encoder.encode(whole, stamp, keyframe=keyframe)))
+            begin = painted = time.thread_time()
+            frames: list[tuple[Encoding, bool, list[bytes]]] = []
+            number, failure = 0, None
+            try:
+                self.composer.compose(scene, pictures)
+                number, whole = self.composer.number, self.composer.canvas.whole
+                painted = time.thread_time()
+                for each, keyframe, late in zip(due, forced, overdue, strict=True):
+                    if keyframe or late or number != each.drawn:
+                        frames.append((each, keyframe, each.encoder.encode(whole, stamp, keyframe=keyframe)))
+            except Exception as error:  # told in the loop's thread; the next frame is tried anew
+                failure = error
             ended = time.thread_time()
 
             def finish() -> None:
                 self.busy = False
+                if failure is not None:
+                    raise failure
                 work.compose_seconds += painted - begin
                 work.encode_seconds += ended - painted
                 work.encoded += len(frames)

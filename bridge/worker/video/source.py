@@ -21,6 +21,9 @@ BEHIND = 8
 """Frames that wait for the decoder, a quarter of a second: beyond that they are left out up to the next keyframe."""
 RATE = 75.0
 """Frames a second that are decoded of one sender: screens show 60, and nobody may take a core for himself."""
+PATIENT = 0.3
+"""Seconds that a stream may take to say what it is: a frame that is no keyframe leads to a request at once, but of a
+camera that stands still none comes for long."""
 ASK_AGAIN = 0.5
 """Seconds between two keyframes that we ask one sender for, whatever the reason; two round trips if that is longer
 (RFC 5104 §4.3.1.2)."""
@@ -51,10 +54,14 @@ class Source:
         self._kind = 0
         self._epoch = 0
         """Grows when the decoder is another: results of the old one are nobody's."""
+        self._begun = False
+        """The decoder has had a frame."""
         self._queue: deque[tuple[Frame, int]] = deque()
         self._working = False
-        self._want_keyframe = True
+        self._want_keyframe = False
         self._asked_at = float("-inf")
+        self._patient_until: float | None = None
+        """Until then the first keyframe may be on its way without having been asked for."""
         self.picture: Picture | None = None
         self.picture_at = 0.0
         self.size = (0, 0)
@@ -94,8 +101,9 @@ class Source:
         self._assembler = Assembler(codec.depacketiser(format_.parameters, LIMITS), AssemblerSettings(nack=self._nack))
         self._decoder = Decoder(codec, LIMITS)
         self._epoch += 1
+        self._begun = False
         self._queue.clear()
-        self._want_keyframe = True
+        self._patient_until = None
 
     def feed(
         self, kind: int, ssrc: int, sequence: int, timestamp: int, marker: bool, payload: bytes, now: float
@@ -135,6 +143,10 @@ class Source:
                         self.dark_since = self.dark_since or now
                     case Missing():
                         wants.missing, wants.ssrc = event.sequences, event.ssrc
+        if self._patient_until is None:
+            self._patient_until = now + PATIENT
+        if now >= self._patient_until and not self._begun:
+            self._want_keyframe = True
         if self._decoder is not None and self._decoder.broken:
             self._want_keyframe = True
             self.dark_since = self.dark_since or now
@@ -152,6 +164,7 @@ class Source:
             self._want_keyframe = self._skipping = True
             return
         self._allowance -= 1
+        self._begun = True
         if frame.keyframe:
             self._want_keyframe = self._skipping = False
             self.dropped += len(self._queue)

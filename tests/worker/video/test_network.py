@@ -113,8 +113,11 @@ def test_keyframes_that_many_ask_for_are_few(studio: Studio) -> None:
 
 def test_keyframes_by_sip_info_both_ways(studio: Studio) -> None:
     studio.room(look=GRID, width=640, height=360)
-    a, b = studio.terminal(size=SMALL), studio.terminal(size=SMALL, join={"pli": False})
-    studio.run(1.0)
+    a = studio.terminal(size=SMALL)
+    b = studio.terminal(size=SMALL, join={"pli": False}, loss_out=1.0)
+    studio.run(0.5)
+    b.loss_out = 0.0
+    studio.run(0.6)
     assert studio.of(KeyframeWanted) == [KeyframeWanted(2)]
     assert b.keyframes_asked == 0
     keys = sum(frame.keyframe for frame in a.frames)
@@ -125,8 +128,10 @@ def test_keyframes_by_sip_info_both_ways(studio: Studio) -> None:
 
 def test_who_knows_no_pli_is_asked_by_fir(studio: Studio) -> None:
     studio.room(look=GRID, width=640, height=360)
-    a = studio.terminal(size=SMALL, join={"pli": False, "fir": True})
-    studio.run(1.0)
+    a = studio.terminal(size=SMALL, join={"pli": False, "fir": True}, loss_out=1.0)
+    studio.run(0.5)
+    a.loss_out = 0.0
+    studio.run(0.5)
     firs = [feedback.read(p) for p in a.reports if isinstance(p, rtcp.Feedback)]
     assert isinstance(firs[0], feedback.FullIntra)
     assert firs[0].requests[0][0] == a.ssrc

@@ -82,6 +82,14 @@ def test_a_newcomer_sees_a_picture_at_once(studio: Studio) -> None:
     assert late.frames[0].keyframe
 
 
+def test_whoever_begins_with_a_keyframe_is_asked_for_none(studio: Studio) -> None:
+    studio.room(look=GRID, width=640, height=360)
+    for _ in range(2):
+        studio.terminal(size=SMALL)
+    studio.run(1.0)
+    assert [terminal.keyframes_asked for terminal in studio.terminals] == [0, 0]
+
+
 def test_nobody_watches_nothing_is_encoded_or_decoded(studio: Studio) -> None:
     studio.room(look=GRID)
     studio.terminal(size=SMALL, join={"send": None})
