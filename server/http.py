@@ -8,8 +8,10 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
+import h11
 import msgspec
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .settings import is_loopback
 
@@ -20,6 +22,9 @@ CONNECTIONS = 128
 """At once, event streams included; more get 503."""
 BODY = 65536
 """Bytes of a request: a room's settings are some hundred."""
+WHOLE = 20.0
+"""Seconds for a whole request to come, head and body, from the connection's beginning or the answer before it: a
+hundred connections that say nothing, or a byte now and then, would keep everybody else out."""
 GRACE = 2
 """Seconds for open answers when the server stops."""
 
@@ -30,6 +35,35 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Connection(H11Protocol):
+    """uvicorn's, which waits for a request without end."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _expect(self) -> None:
+        """A request is to come."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(WHOLE, self._late)
+
+    def _late(self) -> None:
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+            self.transport.close()
 
 
 class Http:
@@ -70,6 +104,7 @@ class Http:
             log_config=None,
             access_log=False,
             ws="none",
+            http=_Connection,
             limit_concurrency=CONNECTIONS,
             timeout_keep_alive=10,
             timeout_graceful_shutdown=GRACE,
