@@ -39,6 +39,7 @@ from .parties import Parties
 from .party import Party, Talker, readable
 from .phrase import Phrase, Spoken
 from .placement import Full, Placement
+from .presenting import FloorPorts, Presenting
 from .referral import Referring
 from .room import Room
 from .settings import RoomSettings
@@ -96,8 +97,13 @@ class Focus:
         rng: random.Random,
         random_bytes: Callable[[int], bytes],
         video: VideoSettings | None = None,
+        floor: FloorPorts | None = None,
     ) -> None:
-        """``video``: None: nobody has a picture."""
+        """
+        Args:
+            video: None: nobody has a picture.
+            floor: where terminals ask by BFCP for the right to show something; None: nowhere.
+        """
         self._video = VideoPlane(video, lambda: self._calls.stream_number()) if video else None
         self._last_snapshot = 0
         self._settings, self._endpoint = settings, endpoint
@@ -128,6 +134,10 @@ class Focus:
         self._parties = Parties()
         self._outbox: deque[Event] = deque()
         """Drained after every mutation, so its length is bounded by what one event can cause."""
+        self.presenting = Presenting(floor, self._house, self._parties, self._alarms, self._act, rng)
+        """Its datagrams are to be sent, and what comes for it is to be given to it."""
+        if self._video is not None:
+            self._video.access, self._video.forget_floor = self.presenting.access, self.presenting.forget
         self._watch = Watch(endpoint, self._house, self._alarms)
         self._stage = Stage(
             self._house,
@@ -141,6 +151,7 @@ class Focus:
             self._send,
             settings.template.language,
             self._video,
+            self.presenting,
         )
         self._desk = Desk(self._stage, self._house, self._announcer, self._alarms, self._send)
         self._referring = Referring(endpoint, self, settings.refer)
@@ -246,10 +257,14 @@ class Focus:
         self._parties.connect(party, leg)
         self._announcer.gone(old.stream)
         self._calls.hangup(old, now, "replaced")
+        self.presenting.replaced(party, now)
+        self.presenting.changed_call(party, now)
 
     def call_up(self, leg: Leg, now: float) -> None:
         """Media is agreed: on to the PIN, or the room."""
         party = self._parties.of(leg)
+        if party is not None:
+            self.presenting.changed_call(party, now)
         if party is None or party.room or party.admission is not None or party.leaving:
             return
         settings = party.bound_for
@@ -284,6 +299,7 @@ class Focus:
         """Something else is agreed, of its pictures perhaps."""
         if (party := self._parties.of(leg)) is not None:
             self._stage.seen(party, now)
+            self.presenting.changed_call(party, now)
 
     def _informed(self, event: sip.InfoReceived, now: float) -> None:
         """INFO: a key, or a wish for a whole picture (RFC 5168)."""
@@ -401,6 +417,8 @@ class Focus:
         if running is not None:
             running.room.end(by=None, now=now)
             self._stage.carry_out(running, now)
+        else:
+            self._watch.over(name.lower(), now)
         self._house.forget(name.lower())
 
     def tell(self, room: str, command: Callable[[Room], T], now: float) -> T:
@@ -414,6 +432,9 @@ class Focus:
         result = command(running.room)
         self._stage.carry_out(running, now)
         return result
+
+    def _act(self, room: str, command: Callable[[Room], None], now: float) -> None:
+        self.tell(room, command, now)
 
     def move(self, participant: int, room: str, now: float, by: int | None = None) -> None:
         """Move somebody to another room without ending the call.

@@ -57,7 +57,8 @@ class Referring:
         if number is None:
             self._endpoint.refer_progress(event.refer, 404, "Not Found", now)
             return
-        by = party.number if party is not None and self._focus.is_host(party) else None
+        # Whoever is in the room may do there what it may by key: only hosts send others away.
+        by = party.number if party is not None else None
         try:
             self._focus.tell(room, lambda r: r.remove(number, by=by, now=now), now)
         except (RoomError, NoSuchRoom):

@@ -10,6 +10,7 @@ from bridge.signalling import event as sip
 from bridge.signalling.flow import Flow, Transport
 from bridge.worker import protocol as media
 from tests.conference.house import BRIDGE, House, Terminal
+from tests.signalling.network import Honest, Phone
 
 
 def in_rooms(house: House) -> list[media.SetStream]:
@@ -230,6 +231,20 @@ def test_guests_may_not_have_others_called_unless_settings_say_so() -> None:
     assert [event.code for event in phone.events(sip.ReferProgress)] == [403]
 
 
+def test_who_may_have_others_called_may_not_have_them_removed() -> None:
+    house = House(refer="participants")
+    phone, other = Terminal(house, "192.0.2.11"), Terminal(house, "192.0.2.12")
+    phone.dial("demo")
+    house.run(2)
+    other.dial("demo")
+    house.run(2)
+    [_, theirs] = house.people("demo")
+    phone.endpoint.refer(phone.call, f"{theirs};method=BYE", house.now)
+    house.run(2)
+    assert len(house.people("demo")) == 2
+    assert [event.code for event in phone.events(sip.ReferProgress)][-1] == 403
+
+
 def test_moving_to_a_room_of_another_worker_moves_the_address_too() -> None:
     house = House(workers=2)
     phone, other = Terminal(house, "192.0.2.11"), Terminal(house, "192.0.2.12")
@@ -334,22 +349,36 @@ def test_a_simulated_talkers_level_is_shown_without_a_codec() -> None:
     assert luc_now.report is figures
 
 
+SUBSCRIBE = (
+    b"SUBSCRIBE sip:demo@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.31:5060;branch=z9hG4bKw1\r\n"
+    b"From: <sip:w@192.0.2.31>;tag=w\r\nTo: <sip:demo@192.0.2.1>\r\nCall-ID: watch\r\nCSeq: 1 SUBSCRIBE\r\n"
+    b"Contact: <sip:w@192.0.2.31>\r\nEvent: conference\r\nExpires: 600\r\nMax-Forwards: 70\r\n"
+    b"Content-Length: 0\r\n\r\n"
+)
+
+
+def test_a_room_that_is_forgotten_leaves_no_watcher() -> None:
+    house = House(ad_hoc=False)
+    house.focus.add_room(RoomSettings(name="demo"))
+    watcher = Honest(house, ("192.0.2.31", 5060))
+    watcher.send(SUBSCRIBE, BRIDGE)
+    house.run(1)
+    house.focus.remove_room("demo", house.now)
+    house.run(1)
+    ends = [notify.headers["Subscription-State"].partition(";")[0] for notify in watcher.requests("NOTIFY")]
+    assert ends[0] == "active"
+    assert ends[-1] == "terminated"
+    assert house.bridge.held()["subscriptions"] == 0
+
+
 def test_a_watcher_gets_the_whole_room_then_what_changes() -> None:
     house = House()
     watcher, phone = Terminal(house, "192.0.2.31"), Terminal(house, "192.0.2.11")
     del house.endpoints[(Transport.UDP, ("192.0.2.31", 5060))]
-    from tests.signalling.network import Phone
-
     notified = Phone(house, ("192.0.2.31", 5060))
     phone.dial("demo")
     house.run(2)
-    subscribe = (
-        b"SUBSCRIBE sip:demo@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.31:5060;branch=z9hG4bKw1\r\n"
-        b"From: <sip:w@192.0.2.31>;tag=w\r\nTo: <sip:demo@192.0.2.1>\r\nCall-ID: watch\r\nCSeq: 1 SUBSCRIBE\r\n"
-        b"Contact: <sip:w@192.0.2.31>\r\nEvent: conference\r\nExpires: 600\r\nMax-Forwards: 70\r\n"
-        b"Content-Length: 0\r\n\r\n"
-    )
-    notified.send(subscribe, BRIDGE)
+    notified.send(SUBSCRIBE, BRIDGE)
     house.run(0.5)
     assert 200 in notified.responses("SUBSCRIBE")
     first = notified.requests("NOTIFY")[0]
