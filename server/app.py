@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bridge.conference.demo import talkers
 from bridge.conference.focus import Focus, WorkerPorts
+from bridge.conference.presenting import FloorPorts
 from bridge.conference.video import VideoPorts, VideoSettings
 from bridge.io import Driver, Listener
 from bridge.resolve import Resolver, flows
@@ -35,6 +36,7 @@ from . import check, derived, guide, log, storage, tls
 from .api import application
 from .control import Control
 from .feed import Feed
+from .floor import FloorSockets
 from .http import Http
 from .journal import Journal
 from .metrics import Metrics
@@ -145,9 +147,10 @@ class Assembly:
         kept = self._storage()
         ports = await self._workers(control)
         video = await self._video(control)
+        floor = await self._floor(control)
         self._warn()
         registrar = Registrar(derived.registrar(settings))
-        focus, endpoint, driver = self._signalling(control, ports, video, registrar)
+        focus, endpoint, driver = self._signalling(control, ports, video, floor, registrar)
         registry = Registry(registrar, kept)
         registry.recover(time.monotonic())
         workers = {number: each.worker for number, each in ports.items() if isinstance(each.worker, Worker)}
@@ -155,6 +158,8 @@ class Assembly:
         reach = Reach(registry, self._lookup, ours=self._ours, accounts=accounts)
         control.join(focus, driver, workers, reach, registry)
         control.see(self._seeing)
+        if floor is not None:
+            control.govern(self._floors)
         for room in known:
             focus.add_room(room)
         if self._demo:
@@ -175,6 +180,7 @@ class Assembly:
         control: Control,
         ports: dict[int, WorkerPorts],
         video: VideoSettings | None,
+        floor: FloorPorts | None,
         registrar: Registrar,
     ) -> tuple[Focus, Endpoint, Driver[Event]]:
         settings = self._settings
@@ -195,6 +201,7 @@ class Assembly:
             rng=random.SystemRandom(),
             random_bytes=secrets.token_bytes,
             video=video,
+            floor=floor,
         )
         driver: Driver[Event] = Driver(
             endpoint,
@@ -262,6 +269,19 @@ class Assembly:
             self._missing(number, told, shares[number])
         found = {number: VideoPorts(self._seeing[number], told.ports) for number, told in enumerate(ready)}
         return VideoSettings(capabilities, found, video.streams, video.send_bitrate)
+
+    async def _floor(self, control: Control) -> FloorPorts | None:
+        """Where terminals ask by BFCP for the right to show something; None: settings want no second picture."""
+        video = self._settings.video
+        if not (video.enabled and video.presentation):
+            return None
+        self._floors = FloorSockets(control.settle_soon)
+        try:
+            port = await self._floors.open(derived.media_host(self._settings), video.bfcp_port)
+        except OSError as error:
+            raise OSError(f"[video] bfcp_port {video.bfcp_port}: {error.strerror or error}") from None
+        self._parts.push_async_callback(self._floors.close)
+        return FloorPorts(port, port)
 
     def _missing(self, number: int, ready: Ready, wanted: Sequence[int]) -> None:
         if len(ready.ports) < len(wanted):

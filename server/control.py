@@ -34,6 +34,7 @@ from bridge.worker.client import Worker
 from bridge.worker.video.client import VideoWorker
 
 from .feed import Feed
+from .floor import FloorSockets
 from .journal import Journal
 from .metrics import Figures, Metrics, WorkerFigures
 from .registry import Registry
@@ -93,6 +94,7 @@ class Control:
         self.worker_status = WorkerStatus()
         self.video_status = VideoWorkerStatus()
         self.seeing: Mapping[int, VideoWorker] = {}
+        self._floors: FloorSockets | None = None
         self._snapshots: dict[int, asyncio.Future[str]] = {}
         self.draining = False
         self.broken = asyncio.Event()
@@ -118,6 +120,11 @@ class Control:
     def see(self, workers: Mapping[int, VideoWorker]) -> None:
         """The video workers; without them nobody has a picture."""
         self.seeing = workers
+
+    def govern(self, floors: FloorSockets) -> None:
+        """Where terminals ask for the right to show something."""
+        self._floors = floors
+        floors.serve(self.focus.presenting)
 
     def _processes(self) -> list[Worker | VideoWorker]:
         return [*self.workers.values(), *self.seeing.values()]
@@ -189,6 +196,8 @@ class Control:
         """Send, tell, set the timer."""
         self._settling = False
         self.driver.drain()
+        if self._floors is not None:
+            self._floors.drain()
         for event in self.focus.events():
             self._tell(event)
         deadline = self.focus.deadline()
@@ -263,6 +272,8 @@ class Control:
                 self.broken.set()
             if now - swept >= SWEEP:
                 self.driver.sweep(now)
+                if self._floors is not None:
+                    self._floors.sweep(now)
                 swept = now
 
     async def close(self) -> None:

@@ -264,6 +264,8 @@ SETTINGS = {
     "can't listen on {address}: {error}": "impossible d'écouter sur {address} : {error}",
     "can't listen on http {address}: {error}": "impossible d'écouter sur http {address} : {error}",
     "TLS certificate {files}: {error}": "certificat TLS {files} : {error}",
+    "TLS authorities {file}: {error}": "autorités TLS {file} : {error}",
+    "{names}: write lists as JSON there, as in {example}": "{names} : écrivez-y les listes en JSON, comme {example}",
     "{text}: begin with udp:, tcp: or tls:, as in udp:127.0.0.1:5060": (
         "{text} : commencez par udp:, tcp: ou tls:, comme udp:127.0.0.1:5060"
     ),
@@ -435,6 +437,7 @@ API = {
     "There is a room {room} already: choose another name, or DELETE it first.": (
         "Il y a déjà une salle {room} : choisissez un autre nom, ou faites d'abord DELETE."
     ),
+    "[video] bfcp_port {port}: {error}": "[video] bfcp_port {port} : {error}",
     "[video] ports {ports}: {error}": "[video] ports {ports} : {error}",
     "{count} pictures are being taken already: ask again in a moment.": (
         "{count} images sont déjà en cours : redemandez dans un instant."

@@ -21,6 +21,7 @@ from .parties import Parties
 from .party import Party
 from .phrase import Phrase, Spoken
 from .placement import Placement
+from .presenting import Presenting
 from .settings import RoomSettings
 from .video import NOWHERE, WAITING, Sight, VideoPlane
 from .watch import Watch
@@ -39,9 +40,11 @@ class Stage:
         outbox: deque[Event],
         send: Callable[[int, media.Command], None],
         language: Language,
-        video: VideoPlane | None = None,
+        video: VideoPlane | None,
+        presenting: Presenting,
     ) -> None:
         """``language``: of whoever never came to a room."""
+        self._presenting = presenting
         self._video = video
         self._voices: dict[int, tuple[int, int]] = {}
         """Participants whose names stand for pictures: worker and media room where they do."""
@@ -106,10 +109,12 @@ class Stage:
             news = True
             self._outbox.append(event)
             match event:
+                case room_event.Joined(_, number) | room_event.Admitted(_, number):
+                    self._place(running, number, now)
+                    if (party := self._parties.get(number)) is not None:
+                        self._presenting.changed_call(party, now)
                 case (
-                    room_event.Joined(_, number)
-                    | room_event.Admitted(_, number)
-                    | room_event.Waiting(_, number)
+                    room_event.Waiting(_, number)
                     | room_event.Muted(_, number)
                     | room_event.Deafened(_, number)
                     | room_event.GainsChanged(_, number)
@@ -124,6 +129,7 @@ class Stage:
                     self._in_view(running)
                 case room_event.PresentationChanged():
                     self._house.picture(running)
+                    self._presenting.changed_room(running, now)
                 case room_event.Left(_, number, _, _):
                     self._take_out(number, now)
                 case room_event.Hangup(_, number, reason, spoken):
@@ -230,6 +236,7 @@ class Stage:
     def _take_out(self, number: int, now: float) -> None:
         self._no_voice(number)
         party = self._parties.get(number)
+        self._presenting.left(number, party.leg if party is not None else None, now)
         if party is None:
             return
         party.room, party.hearing = "", Hearing()

@@ -8,6 +8,7 @@ from typing import Any
 
 from bridge.conference.focus import Event, Focus, FocusSettings, WorkerPorts
 from bridge.conference.phrase import Spoken
+from bridge.conference.presenting import FloorPorts
 from bridge.conference.settings import RoomSettings
 from bridge.conference.video import VideoPorts, VideoSettings
 from bridge.signalling import event as sip
@@ -176,6 +177,7 @@ class House(Network):
             rng=random.Random(seed),
             random_bytes=self.rng.randbytes,
             video=VideoSettings(VideoCapabilities(), seen) if seen else None,
+            floor=FloorPorts(5070, 5070) if seen else None,
         )
         self.told: list[Event] = []
 
