@@ -107,6 +107,8 @@ class VideoBeat:
         self.work = Work()
         self._figures = Figures(self)
         self._snapshots = Snapshots(self.crew, self._emit)
+        self._decoded = 0
+        """Frames of those who are no longer watched."""
         self._dirty = True
         self._planned = self._begun = now
         self._unseen: NDArray[np.float64] = np.full(n, np.inf)
@@ -326,7 +328,8 @@ class VideoBeat:
         self._moderated[row] = 0
 
     def _unwatch(self, row: int) -> None:
-        self.sources.pop(row, None)
+        source = self.sources.pop(row, None)
+        self._decoded += source.decoded if source else 0
         self.table.watched[row] = False
         self._unseen[row] = np.inf
         self._moderated[row] = 0
@@ -466,6 +469,7 @@ class VideoBeat:
         return room
 
     def _set_room(self, spec: SetVideoRoom, now: float) -> None:
+        logo = self._snapshots.logo(spec.logo)
         room = self.rooms.get(spec.room)
         if room is None:
             index = self.table.add_room(spec.room)
@@ -478,7 +482,7 @@ class VideoBeat:
         else:
             room.describe(spec)
             room.refresh_viewers(now)
-        room.logo = self._snapshots.logo(spec.logo)
+        room.set_logo(logo)
 
     def _drop_room(self, number: int) -> None:
         self.table.drop_room(number)
@@ -608,6 +612,11 @@ class VideoBeat:
     def _room_of(self, row: int) -> VideoRoom | None:
         spec = self.table.specs.get(int(self.table.stream[row]))
         return self.rooms.get(spec.room) if spec else None
+
+    @property
+    def decoded(self) -> int:
+        """Frames, since the start."""
+        return self._decoded + sum(source.decoded for source in self.sources.values())
 
     @property
     def strangers(self) -> int:

@@ -48,7 +48,7 @@ class Figures:
             encodings=sum(bool(each.members) for each in encodings),
             encoded=beat.work.encoded,
             still=beat.work.still,
-            decoded=sum(source.decoded for source in beat.sources.values()),
+            decoded=beat.decoded,
             late=beat.work.late,
             cpu_seconds=usage.ru_utime + usage.ru_stime,
             strangers=beat.strangers,

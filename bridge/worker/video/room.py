@@ -136,7 +136,10 @@ class VideoRoom:
 
     def leave(self, row: int, spec: SetVideoStream) -> None:
         key = key_of(spec)
-        self.streams.pop(key, None)
+        if key in self.streams and self.streams[key][0] == row:  # another one of his may have come in its place
+            del self.streams[key]
+            if not spec.content:
+                self.chooser.no_picture(key)
         self._unview(row)
         if not spec.content:
             self.drop_voice(key)
@@ -146,8 +149,20 @@ class VideoRoom:
         self._join(who, name, muted)
 
     def drop_voice(self, who: int) -> None:
+        """Somebody is gone, unless he has a stream here."""
+        if who in self.streams or any(v.who == who and not v.spec.content for v in self.viewers.values()):
+            return
         self._there.discard(who)
         self.chooser.leave(who)
+
+    def set_logo(self, logo: Logo | None) -> None:
+        if logo is self.logo:
+            return
+        self.logo = logo
+        for pane in self.panes.values():
+            pane.composer = self.composer(pane.composer.canvas.width, pane.composer.canvas.height)
+            for encoding in pane.encodings.values():
+                encoding.drawn = -1
 
     def refresh_viewers(self, now: float) -> None:
         """The room's description changed: so do looks and ladders."""

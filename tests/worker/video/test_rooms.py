@@ -8,6 +8,7 @@ import pytest
 from bridge.mixer.layout import Kind, Tile, lay_out
 from bridge.worker.protocol_video import (
     DropVideoStream,
+    DropVoice,
     SetPainted,
     SetSpeaker,
     SetVideoRoom,
@@ -283,6 +284,51 @@ def test_voices_have_tiles_where_that_is_wanted(studio: Studio) -> None:
     left, right = tiles(Kind.GRID, 2, (640, 360))
     assert who(a, left, studio) == 1
     assert abs(a.tile(right.inner).astype(int) - 56).mean() < 40  # a card
+
+
+def test_a_voice_that_gets_a_picture_is_one_participant(studio: Studio) -> None:
+    studio.room(look=VideoLook("grid", voices=True), width=640, height=360)
+    a = studio.terminal(size=SMALL)
+    studio.tell(SetVoice(2, 1, "Gaëlle"))
+    studio.run(1.0)
+    studio.terminal(size=SMALL)
+    studio.tell(DropVoice(2, 1))
+    studio.run(1.5)
+    assert [who(a, tile, studio) for tile in tiles(Kind.GRID, 2, (640, 360))] == [1, 2]
+
+
+def test_who_calls_again_before_his_first_call_is_gone_is_there_once(studio: Studio) -> None:
+    studio.room(look=GRID, width=640, height=360)
+    a, b = studio.terminal(size=SMALL), studio.terminal(size=SMALL, join={"participant": 50})
+    studio.run(1.0)
+    again = studio.terminal(size=SMALL, join={"participant": 50})
+    studio.run(0.5)
+    studio.tell(DropVideoStream(b.stream))
+    b.sending = False
+    studio.run(1.5)
+    left, right = tiles(Kind.GRID, 2, (640, 360))
+    assert [who(a, tile, studio) for tile in (left, right)] == [1, 3]
+    assert again.pictures > 30
+
+
+def test_a_room_has_a_title_and_a_logo(studio: Studio, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from bridge.worker.video.snapshot import write_png
+
+    bar = np.full((90, 40), 128, np.uint8)
+    bar[:60] = 235
+    path = tmp_path / "logo.png"
+    write_png(str(path), bar)
+    studio.room(look=GRID, width=640, height=360, title="Salle du conseil")
+    a = studio.terminal(size=SMALL)
+    studio.run(1.0)
+    title = lay_out(640, 360, Kind.WAITING, 1, titled=True).title
+    assert title is not None
+    before = a.tile(title)
+    assert before[:, : title.w // 2].max() > 120
+    assert before[:, -60:].max() < 80
+    studio.room(look=GRID, width=640, height=360, title="Salle du conseil", logo=str(path))
+    studio.run(1.0)
+    assert a.tile(title)[:, -60:].max() > 150
 
 
 def test_a_snapshot_of_a_room_that_nobody_watches(studio: Studio, tmp_path) -> None:  # type: ignore[no-untyped-def]

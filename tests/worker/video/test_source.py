@@ -1,0 +1,105 @@
+"""One sender's pictures, whatever he sends."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bridge.media.video.formats import names
+from bridge.worker.protocol_video import VideoFormat
+from bridge.worker.video.crew import Crew
+from bridge.worker.video.encoder import Encoder, Kind
+from bridge.worker.video.reception import Reception
+from bridge.worker.video.rung import Rung
+from bridge.worker.video.source import Source
+from tests.worker.video.terminals import painting
+
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def crew():  # type: ignore[no-untyped-def]
+    made = Crew(0)
+    yield made
+    made.close()
+
+
+def stream(name: str, frames: int, bits: int = 300_000) -> list[list[bytes]]:
+    rung = Rung(176, 144, 15, bits)
+    encoder, paint = Encoder(Kind(name, "1" if name == "H264" else "", 400, rung)), painting(3, 176, 144)
+    return [encoder.encode(paint(n / 15), n * 6000, keyframe=n == 0) for n in range(frames)]
+
+
+@pytest.mark.parametrize("name", ["H264", "VP8", "H263-1998", "H263", "H261"])
+def test_every_format_that_is_sent_is_understood(name: str, crew: Crew) -> None:
+    pictures: list[None] = []
+    source = Source(crew, (VideoFormat(name, 96),), nack=True, pictured=lambda: pictures.append(None))
+    sequence = 0
+    for n, payloads in enumerate(stream(name, 12)):
+        assert payloads
+        for i, payload in enumerate(payloads):
+            source.feed(1, 7, sequence, n * 6000, i == len(payloads) - 1, payload, n / 15)
+            sequence += 1
+        source.take(n / 15, 0, 0.05)
+    assert len(pictures) == 12
+    assert source.size == (176, 144)
+    assert source.asked == 0
+    assert source.refused == 0
+
+
+@pytest.mark.parametrize("name", names())
+@QUICK
+@given(data=st.data())
+def test_anything_may_come(name: str, crew: Crew, data: st.DataObject) -> None:
+    sent = ["H264", "VP8", "H263-1998", "H263", "H261"]
+    base = [p for payloads in stream(name if name in sent else "H264", 3) for p in payloads]
+    source = Source(crew, (VideoFormat(name, 96),), nack=True, pictured=lambda: None)
+    for n in range(30):
+        payload = bytearray(base[n % len(base)])
+        for _ in range(data.draw(st.integers(0, 3))):
+            payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+        if data.draw(st.integers(0, 9)) == 0:
+            payload = bytearray(data.draw(st.binary(max_size=40)))
+        source.feed(1, 7, n, n // 3 * 3000, n % 3 == 2, bytes(payload), n / 90)
+        source.take(n / 90, 0, 0.05)
+    assert source.decoded <= 30
+
+
+def test_frames_beyond_what_a_screen_shows_are_left_out_up_to_a_keyframe(crew: Crew) -> None:
+    source = Source(crew, (VideoFormat("H264", 96),), nack=True, pictured=lambda: None)
+    sequence = asked = 0
+    for n, payloads in enumerate(stream("H264", 60)):
+        for i, payload in enumerate(payloads):
+            source.feed(1, 7, sequence, n * 100, i == len(payloads) - 1, payload, n / 900)
+            sequence += 1
+        asked += source.take(n / 900, 0, 0.05).keyframe
+    assert 30 <= source.decoded <= 45
+    assert source.dropped > 10
+    assert asked == 1
+
+
+def test_reception_counts_loss_wraps_and_restarts() -> None:
+    import numpy as np
+
+    reception = Reception(4)
+    rows = np.array([2])
+
+    def add(*sequences: int, ssrc: int = 9) -> None:
+        n = len(sequences)
+        reception.add(
+            np.full(n, 2),
+            np.array(sequences, np.int32),
+            np.arange(n, dtype=np.uint32) * 3000,
+            np.full(n, ssrc, np.uint32),
+            np.arange(n) / 30,
+        )
+
+    add(65533, 65534, 1, 2)  # two lost over the wrap
+    assert (int(reception.expected(rows)[0]), int(reception.received[2])) == (6, 4)
+    add(0, 65535)  # they were only late
+    assert (int(reception.expected(rows)[0]), int(reception.received[2])) == (6, 6)
+    add(500, 501, ssrc=10)
+    assert (int(reception.expected(rows)[0]), int(reception.received[2])) == (2, 2)
+    assert reception.jitter[2] < 0.02
+    assert reception.expected(np.array([1]))[0] == 0
