@@ -10,7 +10,7 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from . import quality
+from . import page, quality
 from .processes import machine
 from .scenarios import SCENARIOS, Options, Result, as_plain, prepare
 
@@ -38,8 +38,9 @@ def table(results: list[Result]) -> str:
     ]
     for result in results:
         cells = [f"{result.figures[key] * scale:.2f}" if key in result.figures else "" for key, _, scale in SHOWN]
-        met = {True: "yes", False: "**no**", None: ""}[result.met]
-        lines.append(f"| {result.name} | {result.participants} | " + " | ".join([*cells, result.target, met]) + " |")
+        lines.append(
+            f"| {result.name} | {result.participants} | " + " | ".join([*cells, result.target, result.verdict]) + " |"
+        )
     return "\n".join(lines)
 
 
@@ -47,7 +48,8 @@ def judge_quality(port: int) -> int:
     """Renew the tables of docs/quality.md; 1 where a clean path takes more than 0.1 away."""
     lines = quality.measure(port, with_janus=bool(shutil.which("janus")))
     facts = machine()
-    quality.write_page(lines, f"Python {facts['python']}, numpy {facts['numpy']}, PyAV {metadata.version('av')}")
+    versions = f"Python {facts['python']}, numpy {facts['numpy']}, PyAV {metadata.version('av')}"
+    page.renew("quality.md", versions, quality.report(lines))
     print(quality.report(lines))
     print(f"a clean path takes away {quality.worst(lines):.2f} at most", file=sys.stderr)
     return int(quality.worst(lines) > 0.1)
@@ -79,6 +81,10 @@ def main() -> int:
             results.append(Result(name, 0, note=str(error)))
             print(f"{name}: {error}", file=sys.stderr)
     print(table(results))
+    if not asked.scenarios:
+        facts = machine()
+        where = f"{facts['cpus']} CPUs, {facts['cpu']}; Linux {facts['kernel']}, Python {facts['python']}"
+        page.renew("benchmarks.md", f"{where}, numpy {facts['numpy']}", table(results))
     if not asked.no_file:
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{time.strftime('%Y-%m-%d-%H%M')}.json"

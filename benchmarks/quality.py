@@ -12,7 +12,6 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -300,7 +299,7 @@ def through_worker(cases: list[Case], port: int) -> None:
     ready = events[0]
     assert isinstance(ready, Ready)
     try:
-        phones = []
+        phones: list[Phone] = []
         for number, case in enumerate(cases):
             beat.obey(SetRoom(number + 1), 0.0)
             for codec, sock in ((case.talks, case.talker), (case.hears, case.listener)):
@@ -434,18 +433,3 @@ def report(lines: list[Line]) -> str:
 def worst(lines: list[Line]) -> float:
     """The most that a clean path takes away."""
     return max(line.own - line.bridge[WEATHERS[0].name] for line in lines)
-
-
-PAGE = Path(__file__).parent.parent / "docs" / "quality.md"
-FIRST = "<!-- measured -->"
-LAST = "<!-- end of measured -->"
-
-
-def write_page(lines: list[Line], versions: str) -> None:
-    """Put the tables between the marks of docs/quality.md."""
-    text = PAGE.read_text()
-    before, rest = text.split(FIRST, 1)
-    _, after = rest.split(LAST, 1)
-    when = time.strftime("%Y-%m-%d")
-    measured = f"{FIRST}\nMeasured on {when} ({versions}).\n\n{report(lines)}\n{LAST}"
-    PAGE.write_text(before + measured + after)

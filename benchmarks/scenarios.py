@@ -14,14 +14,18 @@ import numpy as np
 from bridge.worker.protocol import Report, SetRoom
 
 from . import calls, compose, sounds
+from .callers import Callers
 from .crowd import Crowd, Outcome, stay_on
 from .echo import EchoServer
 from .janus import JanusServer
 from .processes import cpu_seconds, memory_bytes
+from .server import WholeServer
 from .worker import MediaServer, Phone
 
 SERVER_CPU, CROWD_CPU = 0, 1
 SRTP_KEY = 30
+LOSS = 0.005
+"""The most that a run may lose, by the 3,000 participants' target, and still say anything."""
 
 
 @dataclass(slots=True)
@@ -43,6 +47,15 @@ class Result:
     target: str = ""
     met: bool | None = None
     note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Whether the target is met, for a table. Where packets were lost nothing was shown, whatever the figure."""
+        if self.note:
+            return self.note
+        if self.met and self.figures.get("loss", 0.0) >= LOSS:
+            return "**not shown**: packets were lost"
+        return {True: "yes", False: "**no**", None: ""}[self.met]
 
 
 @dataclass(slots=True)
@@ -186,7 +199,7 @@ def kernel(options: Options) -> list[Result]:
 def crowded(options: Options) -> list[Result]:
     """(c) 3,000 participants on one core."""
     found = medians([worker_figures(Meeting.one_room(3000), options) for _ in range(options.runs)])
-    met = found["loss"] < 0.005 and found["beat_p99_ms"] < 20
+    met = found["loss"] < LOSS and found["beat_p99_ms"] < 20
     return [Result("one room, PCMU, 3 talkers", 3000, found, "loss < 0.5 %, beat p99 < 20 ms", met)]
 
 
@@ -212,7 +225,7 @@ def rooms(options: Options) -> list[Result]:
 def opus(options: Options) -> list[Result]:
     """(e) 500 Opus participants on one core."""
     found = medians([worker_figures(Meeting.one_room(500, codec="OPUS"), options) for _ in range(options.runs)])
-    met = found["loss"] < 0.005 and found["beat_p99_ms"] < 20
+    met = found["loss"] < LOSS and found["beat_p99_ms"] < 20
     return [Result("one room, Opus 48 kHz, 3 talkers, the rest noise", 500, found, "one core holds it", met)]
 
 
@@ -220,7 +233,7 @@ def secure(options: Options) -> list[Result]:
     """(f) 1,000 SRTP participants on one core."""
     meeting = Meeting.one_room(1000, secure=True)
     found = medians([worker_figures(meeting, options) for _ in range(options.runs)])
-    met = found["loss"] < 0.005 and found["beat_p99_ms"] < 20
+    met = found["loss"] < LOSS and found["beat_p99_ms"] < 20
     return [Result("one room, PCMU over SRTP, 3 talkers", 1000, found, "one core holds it", met)]
 
 
@@ -259,23 +272,32 @@ def latency(options: Options) -> list[Result]:
 
 
 def memory(options: Options) -> list[Result]:
-    """(i) What a participant costs beyond the first hundred."""
+    """(i) What a participant costs beyond the first hundred: all processes of the whole server, calls by SIP."""
     few, many = 100, 1100
-    sizes = {}
-    for n in (few, many):
-        meeting = Meeting.one_room(n)
-        server = MediaServer(ports(options), capacity=4096, cpu=SERVER_CPU)
-        try:
-            with crowd(meeting) as phones:
-                admit(server, phones, meeting)
-                script = sounds.script(meeting.codecs, meeting.talking)
-                phones.run(script, lambda: 0.0, seconds=options.seconds, settle=3.0)
-                sizes[n] = memory_bytes(server.pids)
-        finally:
-            server.stop()
+    sizes = {n: _whole_memory(n, options) for n in (few, many)}
     each = (sizes[many] - sizes[few]) / (many - few) / 1024
     found = {"kb_per_participant": round(each, 1), "megabytes": round(sizes[many] / 2**20, 1)}
-    return [Result("memory of the media worker", many, found, "at most 64 kB a participant", each <= 64)]
+    return [Result("memory of all processes, calls by SIP", many, found, "at most 64 kB a participant", each <= 64)]
+
+
+def _whole_memory(n: int, options: Options) -> int:
+    meeting = Meeting.one_room(n)
+    # All calls come from one address here, which no scanner's brake must slow.
+    settings = "[sip]\ncalls_per_second = 2000\n"
+    server = WholeServer(options.port + 500, cpu=SERVER_CPU, settings=settings)
+    try:
+        with crowd(meeting) as phones:
+            callers = Callers(server.sip)
+            phones.aim(callers.call(phones.addresses))
+            script = sounds.script(meeting.codecs, meeting.talking)
+            outcome = phones.run(script, lambda: 0.0, seconds=options.seconds, settle=3.0)
+            size = memory_bytes(server.pids)
+            callers.hang_up()
+    finally:
+        server.stop()
+    if outcome.fewest == 0:
+        raise OSError("not every caller heard something")
+    return size
 
 
 def most(options: Options) -> list[Result]:
@@ -283,7 +305,7 @@ def most(options: Options) -> list[Result]:
     held, found = 0, {"loss": 1.0}
     for n in (3000, 3500, 4000, 4500, 5000):
         figures_now = worker_figures(Meeting.one_room(n), options)
-        if figures_now["loss"] >= 0.005 or figures_now["beat_p99_ms"] >= 20 or figures_now["generator_busy"] > 0.97:
+        if figures_now["loss"] >= LOSS or figures_now["beat_p99_ms"] >= 20 or figures_now["generator_busy"] > 0.97:
             break
         held, found = n, figures_now
     return [Result("the most that one core held, PCMU, 3 talkers", held, found)]
@@ -300,7 +322,7 @@ def janus(options: Options) -> list[Result]:
     held, found = 0, {"loss": 1.0}
     for n in (400, 500, 600, 700, 800, 900):
         figures_now = against_janus(Meeting.one_room(n), options)
-        if figures_now["loss"] >= 0.005:
+        if figures_now["loss"] >= LOSS:
             break
         held, found = n, figures_now
     return [*results, Result("Janus AudioBridge, the most that one core held", held, found)]
@@ -370,5 +392,6 @@ def as_plain(result: Result) -> dict[str, Any]:
         "figures": result.figures,
         "target": result.target,
         "met": result.met,
+        "verdict": result.verdict,
         "note": result.note,
     }

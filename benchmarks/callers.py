@@ -1,0 +1,111 @@
+"""Many callers by real SIP: one socket that places N calls, each with the media address of a phone of the crowd."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from dataclasses import dataclass
+
+PACE = 0.004
+"""Seconds between two INVITEs: 250 a second."""
+PATIENCE = 20.0
+"""Seconds for all answers; what is not answered is asked again every second (RFC 3261 §17.1.1.2, coarser)."""
+
+
+@dataclass(slots=True)
+class Dialog:
+    """One answered call."""
+
+    answer: str
+    media: tuple[str, int]
+    """Where the server expects its packets."""
+
+
+class Callers:
+    """Places calls to ``sip:ROOM@127.0.0.1:port`` and keeps them."""
+
+    def __init__(self, port: int, room: str = "bench") -> None:
+        self._target, self._room = port, room
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self._socket.bind(("127.0.0.1", 0))
+        self._own = self._socket.getsockname()[1]
+        self._dialogs: dict[int, Dialog] = {}
+
+    def call(self, addresses: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        """One call a phone; where each is to send.
+
+        Raises:
+            OSError: calls are refused or not answered.
+        """
+        end = time.monotonic() + PATIENCE
+        while len(self._dialogs) < len(addresses):
+            if time.monotonic() > end:
+                raise OSError(f"{len(addresses) - len(self._dialogs)} of {len(addresses)} calls were not answered")
+            for n, address in enumerate(addresses):
+                if n not in self._dialogs:
+                    self._send("INVITE", n, _offer(*address))
+                    self._hear(PACE)
+            self._hear(1.0)
+        return [self._dialogs[n].media for n in range(len(addresses))]
+
+    def hang_up(self) -> None:
+        for n in self._dialogs:
+            self._send("BYE", n)
+            self._hear(PACE)
+        self._hear(1.0)
+        self._socket.close()
+
+    def _hear(self, seconds: float) -> None:
+        """Take answers for so long."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._socket.settimeout(left)
+            try:
+                message = self._socket.recv(65536).decode()
+            except TimeoutError:
+                return
+            status = re.match(r"SIP/2\.0 (\d+)", message)
+            number = int(_field(message, "Call-ID").split("@")[0])
+            if status is None or "INVITE" not in _field(message, "CSeq") or status[1].startswith("1"):
+                continue
+            if status[1] != "200":
+                raise OSError(f"a call was refused: {message.splitlines()[0]}")
+            host, port = re.search(r"c=IN IP4 (\S+)", message), re.search(r"m=audio (\d+)", message)
+            if host is None or port is None:
+                raise OSError("an answer has no audio")
+            self._dialogs[number] = Dialog(message, (host[1], int(port[1])))
+            self._send("ACK", number)
+
+    def _send(self, method: str, n: int, body: str = "") -> None:
+        held = self._dialogs.get(n)
+        uri, to = f"sip:{self._room}@127.0.0.1:{self._target}", f"<sip:{self._room}@127.0.0.1>"
+        if held is not None:
+            uri, to = _field(held.answer, "Contact").split("<")[1].split(">")[0], _field(held.answer, "To")
+        lines = [
+            f"{method} {uri} SIP/2.0",
+            f"Via: SIP/2.0/UDP 127.0.0.1:{self._own};branch=z9hG4bK{method}{n};rport",
+            f"From: <sip:{n}@127.0.0.1>;tag={n}",
+            f"To: {to}",
+            f"Call-ID: {n}@bench",
+            f"CSeq: {2 if method == 'BYE' else 1} {method}",
+            f"Contact: <sip:bench@127.0.0.1:{self._own}>",
+            "Max-Forwards: 70",
+            *(["Content-Type: application/sdp"] if body else []),
+            f"Content-Length: {len(body)}",
+        ]
+        message = "\r\n".join(lines) + "\r\n\r\n" + body
+        self._socket.sendto(message.encode(), ("127.0.0.1", self._target))
+
+
+def _offer(host: str, port: int) -> str:
+    return (
+        f"v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
+        f"m=audio {port} RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=rtcp-mux\r\n"
+    )
+
+
+def _field(message: str, name: str) -> str:
+    found = re.search(rf"^{name}: *(.*?)\r$", message, re.MULTILINE | re.IGNORECASE)
+    return found[1] if found else ""
