@@ -202,7 +202,7 @@ class Calls:
         except Unacceptable as error:
             self.by_call.pop(event.call)
             self._drop_all(leg)
-            self._endpoint.reject(event.call, error.code, now, str(error))
+            self._endpoint.reject(event.call, error.code, now, str(error), headers=[error.header(leg.host)])
             return None
         # Some phones (pyVoIP) take no 200 that comes before any provisional response.
         self._endpoint.ring(event.call, now)
@@ -316,7 +316,7 @@ class Calls:
             sdp, _ = leg.negotiator.answer(event.body, local)
         except Unacceptable as error:
             log.info("offer refused", call=leg.call, reason=str(error))
-            self._endpoint.refuse(event.call, error.code, now)
+            self._endpoint.refuse(event.call, error.code, now, [error.header(leg.host)])
             return
         self._endpoint.accept(event.call, sdp, now)
         self._moved(leg)

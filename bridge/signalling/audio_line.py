@@ -32,6 +32,12 @@ class Unacceptable(Exception):
         self.warning = warning
         """Warn-text."""
 
+    def header(self, host: str) -> tuple[str, str]:
+        """The header field that tells the caller why (RFC 3261 §20.43); ``host``: ours."""
+        agent = f"[{host}]" if ":" in host else host
+        text = self.warning.replace("\\", "\\\\").replace('"', '\\"')
+        return "Warning", f'{self.warn_code} {agent} "{text}"'
+
 
 @dataclass(frozen=True, slots=True)
 class AudioLine:

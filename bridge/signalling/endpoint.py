@@ -21,6 +21,7 @@ from .exchange import Exchange
 from .flow import Flow
 from .identity import Identity, Passwords
 from .message import Request, Uri
+from .multipart import unwrap
 from .reception import Reception
 from .refer import Referrals
 from .registrar import Registrar
@@ -124,11 +125,17 @@ class Endpoint:
             self._work(now)
 
     def reject(
-        self, call: int, code: int, now: float, reason: str | None = None, retry_after: int | None = None
+        self,
+        call: int,
+        code: int,
+        now: float,
+        reason: str = "",
+        retry_after: int | None = None,
+        headers: Headers = (),
     ) -> None:
         """4xx to 6xx. CallEnded follows."""
-        headers = [("Retry-After", str(retry_after))] if retry_after is not None else []
-        self._refuse_call(call, code, now, reason or "", headers)
+        later = [("Retry-After", str(retry_after))] if retry_after is not None else []
+        self._refuse_call(call, code, now, reason, [*later, *headers])
 
     def redirect(self, call: int, contacts: Sequence[str], now: float, code: int = 302) -> None:
         """3xx: the caller is to try ``contacts`` (URIs), the first one first. CallEnded follows."""
@@ -193,10 +200,10 @@ class Endpoint:
             session.negotiation.accept(sdp, now)
             self._work(now)
 
-    def refuse(self, call: int, code: int, now: float) -> None:
+    def refuse(self, call: int, code: int, now: float, headers: Headers = ()) -> None:
         """An error to their re-INVITE or UPDATE; the session goes on as it was."""
         if session := self._living(call):
-            session.negotiation.refuse(code, now)
+            session.negotiation.refuse(code, now, headers)
             self._work(now)
 
     def offer(self, call: int, sdp: bytes | None, now: float, update: bool = False) -> None:
@@ -356,13 +363,16 @@ class Endpoint:
         for found in stack.layer.events():
             match found:
                 case RequestReceived(transaction, request, flow):
+                    unwrap(request)
                     self._reception.arrived(Incoming(transaction, request, flow), now)
                 case Acknowledged(request, flow):
+                    unwrap(request)
                     self._reception.acknowledged(request, flow, now)
                 case Cancelled(transaction):
                     if user := stack.invites.get(transaction):
                         user.cancelled(now)
                 case ResponseReceived(client, response):
+                    unwrap(response)
                     if asker := stack.clients.get(client):
                         asker.responded(response, now)
                 case TransactionFailed(client, code, reason):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .awaited_ack import AwaitedAck
+from .dialog import Headers
 from .event import AnswerReceived, OfferAnswered, OfferReceived, OfferRefused
 from .exchange import Exchange, Outcome
 from .message import Request
@@ -105,11 +106,11 @@ class Negotiation:
         if waits:
             self._session.tell(OfferRefused(self._session.call, 491))
 
-    def refuse(self, code: int, now: float, reason: str = "") -> None:
+    def refuse(self, code: int, now: float, headers: Headers = ()) -> None:
         incoming = self._take()
         if incoming is None:
             return
-        self._stack.reply(incoming, code, now, reason)
+        self._stack.reply(incoming, code, now, headers=headers)
         self._pump(now)
 
     def _take(self) -> Incoming | None:

@@ -8,9 +8,11 @@ from bridge.conference.focus import CallOver, ResolveWanted, TextReceived
 from bridge.conference.settings import RoomSettings
 from bridge.signalling import event as sip
 from bridge.signalling.flow import Flow, Transport
+from bridge.signalling.offer import Unacceptable
 from bridge.worker import protocol as media
 from tests.conference.house import BRIDGE, House, Terminal
 from tests.signalling.network import Honest, Phone
+from tests.signalling.scenario import request
 
 
 def in_rooms(house: House) -> list[media.SetStream]:
@@ -243,6 +245,25 @@ def test_who_may_have_others_called_may_not_have_them_removed() -> None:
     house.run(2)
     assert len(house.people("demo")) == 2
     assert [event.code for event in phone.events(sip.ReferProgress)][-1] == 403
+
+
+def test_who_has_no_codec_of_ours_is_told_so() -> None:
+    house = House()
+    phone = Honest(house, ("192.0.2.31", 5060))
+    sdp = (
+        b"v=0\r\no=- 1 1 IN IP4 192.0.2.31\r\ns=-\r\nc=IN IP4 192.0.2.31\r\nt=0 0\r\n"
+        b"m=audio 4000 RTP/AVP 96\r\na=rtpmap:96 SPEEX/8000\r\n"
+    )
+    invite = request("INVITE", uri=f"sip:demo@{BRIDGE[0]}", here=phone.place[1], body=sdp)
+    phone.send(invite, BRIDGE)
+    house.run(1)
+    assert phone.responses("INVITE") == [488]
+    assert phone.last().headers["Warning"] == f'305 {BRIDGE[0]} "no codec in common"'
+
+
+def test_a_warning_is_one_quoted_line() -> None:
+    name, value = Unacceptable(400, 399, 'bad "\\x" line').header("2001:db8::1")
+    assert (name, value) == ("Warning", '399 [2001:db8::1] "bad \\"\\\\x\\" line"')
 
 
 def test_moving_to_a_room_of_another_worker_moves_the_address_too() -> None:
