@@ -49,8 +49,10 @@ class JanusServer:
             except OSError:
                 self._process.kill()
                 self._process.wait(5)
+                self._api.unlink(missing_ok=True)
                 if attempt == 4:
                     raise
+                time.sleep(1.0)  # what made it fail is the machine's: it does not when there is time
             else:
                 return
 
