@@ -108,8 +108,9 @@ def _listeners(settings: Settings, running: Mapping[str, Any]) -> Iterator[Findi
 
 def _same_port(listener: Listener, running: Mapping[str, Any]) -> str:
     """The running bridge's listener that is in the way; empty: none is."""
-    ours = map(Listener.parse, running.get("listeners", ()))
-    return next((str(o) for o in ours if (o.transport, o.port) == (listener.transport, listener.port)), "")
+    ours = [Listener.parse(text) for text in running.get("listeners", ())]
+    near = [str(o) for o in ours if (o.transport, o.port) == (listener.transport, listener.port)]
+    return str(listener) if str(listener) in near else next(iter(near), "")
 
 
 def _http(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:

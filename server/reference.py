@@ -21,8 +21,8 @@ HEAD = """\
 
 One TOML file (`visiopont.toml` in the working directory, or `--config FILE`), the environment, and flags, each over the
 one before; all optional. `[sip] address` in the file is `VISIOPONT_SIP__ADDRESS` in the environment; lists are JSON
-there: `VISIOPONT_SIP__LISTEN='["udp:0.0.0.0:5060"]'`. `visiopont check` says what is wrong, `visiopont settings`
-what is in force.
+there: `VISIOPONT_SIP__LISTEN='["udp:0.0.0.0:5060"]'`. Files are named from the working directory. `visiopont check`
+says what is wrong, `visiopont settings` what is in force.
 
 This page is generated: `visiopont settings --markdown`.
 """
@@ -33,7 +33,7 @@ address = "203.0.113.9"          # behind NAT: what peers are told
 
 [[sip.accounts]]
 user = "salle-101"
-password = "change me"
+password = "change-me"
 
 [media]
 workers = 2
@@ -93,7 +93,10 @@ def _rooms() -> str:
         for field in dataclasses.fields(RoomSettings)
         if field.name != "name"
     ]
-    about = "A room that is there from the start; NAME is what is dialled. The API takes the same keys."
+    about = (
+        "A room that is there from the start; NAME is what is dialled. The API takes the same keys. `language` and "
+        "`capacity` are those of `[rooms]`, `loudest` and `agc` those of `[media]`, unless the room says otherwise."
+    )
     return _table("[room.NAME]", about, rows)
 
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
+import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -43,7 +46,10 @@ class Provider(Section):
     """A SIP provider that we register with."""
 
     registrar: str = Field(description="its registrar, as in `sip:provider.example`")
-    user: str = Field(description="our user there")
+    user: str = Field(
+        description="our user there. Calls from there come for it: give a room that name or number, or put it among "
+        "`[rooms] entries`"
+    )
     password: str = Field(default="", description="our password there", repr=False)
     expires: int = Field(default=600, ge=60, description="seconds asked for")
 
@@ -162,7 +168,7 @@ class Video(Section):
 class Rooms(Section):
     """Conference rooms."""
 
-    ad_hoc: bool = Field(default=True, description="dialling a name that is no room opens one")
+    ad_hoc: bool = Field(default=True, description="dialling a name, or keying a number, that is no room's opens one")
     language: Literal["fr-CA", "en-CA"] = Field(default="fr-CA", description="language of the prompts")
     prompts: tuple[str, ...] = Field(
         default=(),
@@ -291,6 +297,7 @@ def load(file: Path | None, flags: dict[str, Any]) -> Settings:
 
     Raises:
         pydantic.ValidationError: with every fault, not only the first.
+        ValueError: the file is no TOML, or a list in the environment no JSON.
         FileNotFoundError: ``file`` was named and is not there.
     """
     if file is not None and not file.is_file():
@@ -304,6 +311,24 @@ def load(file: Path | None, flags: dict[str, Any]) -> Settings:
         return Sources(**flags)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{found}: {error}") from None
+    except SettingsError as error:
+        names = ", ".join(_not_json(os.environ)) or str(error)
+        example = """VISIOPONT_SIP__LISTEN='["udp:0.0.0.0:5060"]'"""
+        raise ValueError(f"{names}: write lists as JSON there, as in {example}") from None
+
+
+def _not_json(environment: Mapping[str, str]) -> Iterator[str]:
+    """The variables for lists and tables that pydantic could not read."""
+    for name, value in environment.items():
+        prefix, _, key = name.upper().partition("_")
+        *sections, last = key.lower().split("__")
+        model = _model(sections)
+        field = model.model_fields.get(last) if prefix == "VISIOPONT" and model is not None else None
+        if field is not None and (not sections or get_origin(field.annotation) in (tuple, dict)):
+            try:
+                json.loads(value)
+            except ValueError:
+                yield name
 
 
 def faults(error: ValidationError) -> Iterator[str]:
@@ -324,6 +349,12 @@ def _dotted(path: list[str]) -> str:
 
 def _keys(path: list[str]) -> list[str]:
     """The keys that a section has."""
+    model = _model(path)
+    return list(model.model_fields) if model is not None else []
+
+
+def _model(path: list[str]) -> type[BaseModel] | None:
+    """What describes a section."""
     model: Any = Settings
     for part in path:
         field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
@@ -332,4 +363,4 @@ def _keys(path: list[str]) -> list[str]:
         for inner in getattr(model, "__args__", ()):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 model = inner
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else None

@@ -20,7 +20,7 @@ def server_context(settings: Sip) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(settings.tls_certificate, settings.tls_key or None)
     except OSError as error:
-        names = " and ".join(filter(None, (settings.tls_certificate, settings.tls_key)))
+        names = ", ".join(filter(None, (settings.tls_certificate, settings.tls_key)))
         raise OSError(f"TLS certificate {names}: {error.strerror or error}") from None
     return context
 
@@ -31,7 +31,10 @@ def client_context(settings: Sip) -> ssl.SSLContext:
     Raises:
         OSError: ``tls_authorities`` or the certificate can't be read.
     """
-    context = ssl.create_default_context(cafile=settings.tls_authorities or None)
+    try:
+        context = ssl.create_default_context(cafile=settings.tls_authorities or None)
+    except OSError as error:
+        raise OSError(f"TLS authorities {settings.tls_authorities}: {error.strerror or error}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not settings.tls_verify:
         context.check_hostname = False

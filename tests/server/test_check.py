@@ -72,6 +72,7 @@ def test_media_ports_that_are_all_taken_are_an_error(settings: Any) -> None:
     [
         ({"sip": {"listen": ("tls:127.0.0.1:0",)}}, "TLS", "no certificate"),
         ({"sip": {"listen": ("tls:127.0.0.1:0",), "tls_certificate": "nix.pem"}}, "TLS", "nix.pem"),
+        ({"sip": {"listen": ("tls:127.0.0.1:0",), "tls_authorities": "nix.pem"}}, "TLS", "authorities nix.pem"),
         ({"media": {"ports": "27800-27803", "codecs": ("PCMU", "SPEEX")}}, "codec SPEEX", "SPEEX"),
         ({"room": {"a": {"capacty": 3}}}, "rooms", "capacty"),
         ({"storage": {"data": "/proc/nowhere"}}, "data", "/proc/nowhere"),

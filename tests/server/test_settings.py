@@ -56,6 +56,13 @@ def test_a_file_that_is_no_toml_is_named() -> None:
         load(None, {})
 
 
+def test_a_list_in_the_environment_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISIOPONT_SIP__LISTEN", "udp:0.0.0.0:5060")
+    monkeypatch.setenv("VISIOPONT_SIP__ADDRESS", "203.0.113.9")
+    with pytest.raises(ValueError, match=r"^VISIOPONT_SIP__LISTEN: write lists as JSON there"):
+        load(None, {})
+
+
 def test_an_unknown_key_is_a_fault_with_the_one_that_was_meant() -> None:
     assert complaints("[sip]\nlissten = []\n") == ["[sip] lissten: there is no such key; did you mean 'listen'?"]
     assert complaints("[sib]\n") == ["[sib]: there is no such key; did you mean 'sip'?"]
