@@ -8,9 +8,9 @@ import pytest
 from .server import Server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests, each in rooms of its own."""
+    """One server for all tests of a file, each in rooms of its own."""
     directory: Path = tmp_path_factory.mktemp("server")
     with Server(directory) as running:
         yield running

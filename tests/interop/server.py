@@ -89,7 +89,7 @@ class Server:
         self.process = Process(
             [*command, "--config", str(self._directory / "visiopont.toml")],
             self._directory / "server.log",
-            limit=420.0,
+            limit=900.0,
             grace=20.0,
             cwd=ROOT,
         )

@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 from pylibsrtp import Error, Policy, Session
@@ -37,6 +37,9 @@ from bridge.signalling.flow import Flow, Transport
 from bridge.signalling.offer import Agreed, Capabilities, Local, Negotiator
 from tests.interop.process import until
 from tests.interop.spectrum import Sound
+
+if TYPE_CHECKING:
+    from .camera import Camera
 
 T = TypeVar("T")
 
@@ -252,15 +255,15 @@ class Line:
     def uri(self) -> str:
         return f"sip:test@{self.host}:{self.listener.port}"
 
-    def dial(self, uri: str, tone: int = 0, *, srtp: bool = False) -> Phone:
+    def dial(self, uri: str, tone: int = 0, *, srtp: bool = False, camera: Camera | None = None) -> Phone:
         """Call without waiting."""
-        return self.exchange.run(lambda: self._dial(uri, tone, srtp))
+        return self.exchange.run(lambda: self._dial(uri, tone, srtp, camera))
 
-    def _dial(self, uri: str, tone: int, srtp: bool) -> Phone:
-        phone = Phone(self, tone, srtp=srtp)
+    def _dial(self, uri: str, tone: int, srtp: bool, camera: Camera | None) -> Phone:
+        phone = Phone(self, tone, srtp=srtp, camera=camera)
         host, _, port = uri.partition("@")[2].partition(":")
         flow = Flow(self.listener.transport, (self.host, self.listener.port), (host, int(port)))
-        sdp = phone.negotiator.offer(Local(self.host, phone.port))
+        sdp = phone.negotiator.offer(phone.local)
         phone.call = self.endpoint.dial(uri, [flow], sdp, time.monotonic(), from_uri=self.uri)
         self.calls[phone.call] = phone
         self.exchange.phones.append(phone)
@@ -279,6 +282,23 @@ class Line:
 
         self.exchange.run(work)
 
+    def offer(self, phone: Phone, *, hold: bool = False, replaced: tuple[bytes, bytes] = (b"", b"")) -> None:
+        """Re-INVITE; ``replaced`` of the picture's m-line, where that is to be another than ours would be."""
+
+        def work() -> None:
+            audio, m, video = phone.negotiator.offer(phone.local, hold=hold).partition(b"m=video")
+            self.endpoint.offer(phone.call, audio + m + video.replace(*replaced), time.monotonic())
+            self._driver.drain()
+
+        self.exchange.run(work)
+
+    def info(self, phone: Phone, content_type: str, body: bytes) -> None:
+        def work() -> None:
+            self.endpoint.info(phone.call, content_type, body, time.monotonic())
+            self._driver.drain()
+
+        self.exchange.run(work)
+
     def hang_up(self, phone: Phone) -> None:
         def work() -> None:
             self.endpoint.hangup(phone.call, time.monotonic())
@@ -292,7 +312,7 @@ class Line:
             case sip.IncomingCall():
                 self.incoming.append(event)
                 self._answer(event, now)
-            case sip.CallAnswered(call, body):
+            case sip.CallAnswered(call, body) | sip.OfferAnswered(call, body):
                 phone = self.calls[call]
                 phone.agree(phone.negotiator.accept(body or b""))
             case sip.OfferReceived(call, body):
@@ -322,11 +342,14 @@ class Line:
 class Phone:
     """One call."""
 
-    def __init__(self, line: Line, tone: int, *, srtp: bool) -> None:
+    def __init__(self, line: Line, tone: int, *, srtp: bool, camera: Camera | None = None) -> None:
         """``tone``: what it says, a multiple of 50 Hz, so that every packet is alike; 0: silence."""
-        self.line, self.tone, self.call = line, tone, 0
+        self.line, self.tone, self.call, self._camera = line, tone, 0, camera
         self.negotiator = Negotiator(
-            Capabilities.of(["PCMU"], "required" if srtp else "off"), secrets.token_bytes, random.getrandbits(60)
+            Capabilities.of(["PCMU"], "required" if srtp else "off"),
+            secrets.token_bytes,
+            random.getrandbits(60),
+            camera.capabilities if camera else None,
         )
         self._sock, self._rtcp = _pair(line.host)
         self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -359,8 +382,14 @@ class Phone:
 
     # The call
 
+    @property
+    def local(self) -> Local:
+        return Local(self.line.host, self.port, video=self._camera.local_port if self._camera else 0)
+
     def agree(self, agreed: Agreed) -> None:
         before, self.agreed = self.agreed, agreed
+        if self._camera is not None:
+            self._camera.agree(agreed.video)
         if agreed.srtp_send and agreed.srtp_receive and (before is None or before.srtp_send != agreed.srtp_send):
             (suite, ours), (_, theirs) = agreed.srtp_send, agreed.srtp_receive
             profile = PROFILES[suite]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.interop.process import Process
 
+from .canary import HOLE
 from .phone import Exchange, Phone
 from .server import ROOT, Server
 
@@ -40,7 +41,7 @@ def undisturbed(phone: Phone, since: float, others: list[int]) -> None:
     heard, held_up = phone.heard(since), phone.line.exchange.held_up(since)
     print(f"heard {others}: gap {1000 * heard.gap:.0f} ms, impurity {heard.impurity(others):.1f} dB, "
           f"skipped {heard.skipped}, held up {1000 * held_up:.0f} ms")  # fmt: skip
-    assert heard.gap < 0.060 + held_up
+    assert heard.gap < HOLE + held_up
     assert len(heard.sources) == 1
     assert heard.skipped == 0
     assert phone.undecryptable == 0
