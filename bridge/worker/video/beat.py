@@ -32,7 +32,7 @@ from .fanout import MOST_PAYLOAD, Fanout
 from .figures import Figures
 from .painted import Painted
 from .reception import Reception
-from .room import Numbers, VideoRoom, Viewer, key_of, pictures_for
+from .room import Numbers, VideoRoom, Viewer, key_of, look_of, pictures_for
 from .snapshot import Snapshots
 from .source import Source, Wants
 from .table import RTX, VideoTable
@@ -497,7 +497,11 @@ class VideoBeat:
             raise ValueError(f"port {spec.port} is not ours")
         if not 200 <= spec.mtu <= MOST_PAYLOAD:
             raise ValueError(f"payloads of {spec.mtu} octets")
-        index = table.add_room(self._room(spec.room).spec.room) if spec.room else 0
+        index = 0
+        if spec.room:
+            room = self._room(spec.room)
+            look_of(spec.look or room.spec.look, room.spec, spec.waiting)  # raises before anything has changed
+            index = table.add_room(spec.room)
         row = table.rows.get(spec.stream, -1)
         before = table.specs.get(spec.stream)
         fresh = row < 0

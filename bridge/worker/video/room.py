@@ -108,14 +108,12 @@ class VideoRoom:
     def enter(self, row: int, spec: SetVideoStream, now: float) -> None:
         """A stream is in the room, or is described again."""
         key = key_of(spec)
+        if not spec.content:
+            self._join(key, spec.name, spec.muted)
         if spec.receive:
             self.streams[key] = (row, spec)
-            if not spec.content:
-                self._join(key, spec.name, spec.muted)
         elif self.streams.pop(key, None) is not None and not spec.content:
             self.chooser.no_picture(key)
-        if not spec.content and key not in self._there:
-            self._join(key, spec.name, spec.muted)
         if spec.send is not None:
             rungs = ladder(spec, self.spec)
             look = look_of(spec.look or self.spec.look, self.spec, spec.waiting)
