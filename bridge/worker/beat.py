@@ -208,8 +208,9 @@ class Beat:
         for row in np.flatnonzero(table.simulated).tolist():  # three in the demo
             pcm = talkers.get(row)
             power[row] = 0.0 if pcm is None else float(mean_square(pcm[None])[0])
-        rows = np.flatnonzero(table.live & (table.room > 0))
-        audible = ~table.muted[rows] & (self._voices.mixed[rows] | table.simulated[rows])
+        # Those in no room too: whoever was a room's speaker and went to the lobby is it no more.
+        rows = np.flatnonzero(table.live)
+        audible = (table.room[rows] > 0) & ~table.muted[rows] & (self._voices.mixed[rows] | table.simulated[rows])
         for room, row in self._speakers.update(rows, table.room[rows], power[rows], audible):
             number = self._room_numbers.get(room, 0)
             if number:

@@ -274,6 +274,22 @@ def test_the_speaker_is_named_within_300_ms(bridge: Bridge) -> None:
     assert [e.stream for e in bridge.of(say.Speaking)[before:]] == [2]
 
 
+def test_a_speaker_who_leaves_the_room_speaks_there_no_more(bridge: Bridge) -> None:
+    a, b = bridge.phone("PCMU"), bridge.phone("PCMU")
+    loud = sine(300, 8000, 40)
+    talk(bridge, {0: loud[:20]})
+    assert bridge.of(say.Speaking)[-1] == say.Speaking(1, 1)
+    bridge.obey(a.spec(0))
+    bridge.step()
+    assert bridge.of(say.Speaking)[-1] == say.Speaking(1, 0)
+    bridge.obey(a.spec(1))
+    talk(bridge, {0: loud[20:]})
+    assert bridge.of(say.Speaking)[-1] == say.Speaking(1, 1)
+    bridge.obey(DropRoom(1), SetRoom(2), a.spec(0), b.spec(2))  # under the index that room 1 had
+    talk(bridge, {1: loud[:20] // 8})
+    assert bridge.of(say.Speaking)[-1] == say.Speaking(2, 2), "somebody who is softer than the one before"
+
+
 @pytest.mark.parametrize("codec", ["PCMU", "G722", "L16", "OPUS"])
 @pytest.mark.parametrize("fast", [True, False])
 def test_a_clock_that_is_off_is_followed_without_a_step(bridge: Bridge, codec: str, fast: bool) -> None:
