@@ -459,6 +459,7 @@ class Beat:
                 cpu_seconds=usage.ru_utime + usage.ru_stime,
                 strangers=self._intake.counters.strangers,
                 malformed=self._intake.counters.malformed + self._reporter.malformed + self._voices.bad,
+                made=time.monotonic(),
             )
         )
 

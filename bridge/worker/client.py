@@ -57,6 +57,11 @@ log = structlog.get_logger("worker")
 SKIP = 256
 """Sequence numbers left out after a restart: more than a stream can have sent since its last report (1 s at 10 ms is
 100), so that no SRTP packet index is ever used twice (RFC 3711 §9.1)."""
+FRESH = 2.0
+"""Seconds for which :data:`SKIP` is enough. A report that is older was the last that we got round to reading: the
+worker sent on meanwhile, and what it reported of that died with it."""
+PACKETS_A_SECOND = 100
+"""Of a stream, at most: packets of 10 ms."""
 STALLED = 4.0
 """Seconds without a report (due every second) after which a worker is taken for hung and replaced."""
 RETRY = 0.5
@@ -98,7 +103,7 @@ class Numbers:
     def resumed(self, now: float, clock: int, skip: int = SKIP) -> Numbers:
         """Where a fresh process goes on: its time has passed at ``clock`` Hz, and ``skip`` numbers are left out."""
         state = self.state
-        sequence = state.sequence + skip
+        sequence = state.sequence + skip + int(max(0.0, now - self.when - FRESH) * PACKETS_A_SECOND)
         resumed = SendState(
             ssrc=state.ssrc,
             sequence=sequence & 0xFFFF,
@@ -461,7 +466,8 @@ class Worker(Supervisor[Command, Event]):
             case Report():
                 for figures in event.streams:
                     if figures.stream in self._streams:
-                        numbers = Numbers(self._heard, figures.send_state, figures.receive_rollover)
+                        when = event.made or self._heard
+                        numbers = Numbers(when, figures.send_state, figures.receive_rollover)
                         self._reached[figures.stream] = numbers
             case Said():
                 self._saying.pop(event.say, None)

@@ -290,6 +290,8 @@ class Report(msgspec.Struct, frozen=True, tag=True):
     strangers: int
     """Datagrams from nobody we know, so far."""
     malformed: int
+    made: float = 0.0
+    """When, on the machine's monotonic clock, which all processes share; 0.0: not said."""
 
 
 class Trouble(msgspec.Struct, frozen=True, tag=True):

@@ -17,7 +17,20 @@ import pytest
 
 from bridge.worker import protocol as say
 from bridge.worker.client import AT_ONCE, RESTARTS, SKIP, Spare, Worker
-from bridge.worker.protocol import Begin, Captured, DropStream, Event, Key, Report, Said, SetRoom, pack
+from bridge.worker.protocol import (
+    Begin,
+    Captured,
+    CodecSpec,
+    DropStream,
+    Event,
+    Key,
+    Report,
+    Said,
+    SendState,
+    SetRoom,
+    SetStream,
+    pack,
+)
 from tests.worker.phones import EVENT, FIRST_PORT, Phone, sine, strength
 
 
@@ -104,6 +117,22 @@ def test_a_killed_workers_calls_go_on_within_a_second() -> None:
                 assert max(stamps) < 16000 * 4
 
     asyncio.run(run())
+
+
+def test_numbers_go_on_further_from_an_old_report() -> None:
+    """Control was held up for a minute: what the worker reported meanwhile was never read."""
+    worker = Worker(1, Begin("127.0.0.1", (), 8), lambda _, event: None, Spare(keep=False))
+    phone = SetStream(7, 0, 16000, None, None, False, CodecSpec("PCMU", 0, 8000), ())
+    worker.send(phone)
+    figures = say.StreamReport(7, 0, 0, 0, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0, 0, SendState(5, 65000, 1000, 2), 0)
+    for made, ahead, passed in ((1000.0, SKIP, 0.5), (940.0, SKIP + 5800, 60.5)):
+        worker._note(Report((figures,), 1.0, 1.0, 1.0, 0, 1.0, 0, 0, made))
+        [again] = worker._known(1000.5)
+        assert isinstance(again, SetStream)
+        state = again.send_state
+        assert state is not None
+        assert (state.rollover << 16) + state.sequence >= (2 << 16) + 65000 + ahead
+        assert state.timestamp == 1000 + passed * 8000
 
 
 def test_a_killed_worker_is_replaced_even_without_a_spare() -> None:
