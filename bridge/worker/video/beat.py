@@ -57,6 +57,9 @@ MODERATE_AGAIN = 10.0
 """Seconds after which a TMMBR is repeated: its answer is not waited for (RFC 5104 §3.5.4)."""
 SEEN_BITS, UNSEEN_BITS = 2_000_000, 64_000
 """Bits a second that who is seen and who is not is asked for: 720p's worth, and as little as is a picture still."""
+BACK = 1.0
+"""Seconds after which who was on hold gets a second keyframe: baresip 1.0 adds the first one to the frame that the hold
+cut short, loses it, and asks for none."""
 ASK_BY_INFO = 2.0
 """Seconds between two requests by SIP INFO: they go through signalling, and old terminals choke on many."""
 
@@ -118,6 +121,8 @@ class VideoBeat:
         """When each row was last told how much to send."""
         self._said_silent: NDArray[np.float64] = np.zeros(n)
         self._beats = 0
+        self._back: dict[int, float] = {}
+        """When rows that were on hold get a keyframe once more."""
         self._second = now
         emit(say.Ready(version=say.VERSION, pid=os.getpid(), ports=tuple(self._numbers)))
 
@@ -393,6 +398,7 @@ class VideoBeat:
             rows = (self.table.live & ~self.table.simulated).nonzero()[0]
             self.fanout.settle(rows, now)
             self.reporter.send(now, realtime)
+            self._greet_again(now)
         if self._snapshots.waiting and self._beats % 15 == 7:
             self._snapshots.step(now, self)
         if now - self._second >= 1.0:
@@ -402,6 +408,19 @@ class VideoBeat:
             rows = (self.table.live & ~self.table.simulated).nonzero()[0]
             self.fanout.settle(rows, now)
             self._emit(self._figures.report(now))
+
+    def _come_back(self, row: int, now: float) -> None:
+        """From hold. An encoder that went on meanwhile, its packets unsent and uncounted, can't be told by numbers."""
+        self._back[row] = now + BACK
+        if row in self.sources:
+            self.sources[row].renew()
+
+    def _greet_again(self, now: float) -> None:
+        for row in [row for row, at in self._back.items() if now >= at]:
+            del self._back[row]
+            viewer = self.viewer(row)
+            if viewer is not None and viewer.encoding is not None:
+                viewer.encoding.limiter.ask()
 
     def _moderate(self, now: float) -> None:
         """Ask senders of unseen pictures for less, where they understand that (TMMBR)."""
@@ -523,6 +542,8 @@ class VideoBeat:
         self.reporter.add(row, spec.cname, now, xr=False)
         if row in self.sources:
             self.sources[row].set_formats(spec.receive, nack=spec.nack)
+        if before is not None and before.send is None and spec.send is not None:
+            self._come_back(row, now)
         if before is not None and (before.room, key_of(before)) != (spec.room, key_of(spec)):
             self._leave(self.rooms.get(before.room), row, before)
         if spec.room:
@@ -587,6 +608,7 @@ class VideoBeat:
         if not table.simulated[row]:
             self.reporter.goodbye(np.array([row]), now, time.time())
         table.remove(stream)
+        self._back.pop(row, None)
         self._unwatch(row)
         self._painted.pop(row, None)
         self._srtp.drop(row)

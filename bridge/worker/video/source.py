@@ -88,6 +88,10 @@ class Source:
             self._nack = nack
             self._kind = 0
 
+    def renew(self) -> None:
+        """Take the next packet for the beginning of a stream: nothing up to its next keyframe is of use."""
+        self._kind = 0
+
     @property
     def figures(self) -> Figures:
         return self._assembler.figures if self._assembler else Figures()
