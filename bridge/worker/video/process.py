@@ -65,7 +65,7 @@ def _keep(beat: VideoBeat, link: Link, early: list[bytes]) -> None:
     poll = select.poll()
     for fd in (link.fileno(), *beat.waits_for()):
         poll.register(fd, select.POLLIN)
-    due, failures, collected = time.monotonic(), 0, time.monotonic()
+    due, failures, collected, collections = time.monotonic(), 0, time.monotonic(), 0
     running = _obey(beat, link, early)
     while running and link.open:
         now = time.monotonic()
@@ -91,7 +91,8 @@ def _keep(beat: VideoBeat, link: Link, early: list[bytes]) -> None:
         link.flush()
         if now - collected > COLLECT and time.monotonic() < due:
             collected = now
-            gc.collect(1)
+            collections += 1
+            gc.collect(1 if collections % 20 else 2)
 
 
 def _obey(beat: VideoBeat, link: Link, messages: list[bytes]) -> bool:

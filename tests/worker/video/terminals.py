@@ -411,6 +411,8 @@ class Studio:
             sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 0)
         self.ports = self.events[0].ports
         self.terminals: list[Terminal] = []
+        self.made = 0
+        """Terminals so far."""
 
     def tell(self, *commands: Any) -> None:
         for command in commands:
@@ -420,7 +422,8 @@ class Studio:
         self.tell(SetVideoRoom(number, **changes))
 
     def terminal(self, *, room: int = 1, join: dict[str, Any] | None = None, **changes: Any) -> Terminal:
-        n = len(self.terminals)
+        n = self.made
+        self.made += 1
         made = Terminal(n + 1, self.ports[n % len(self.ports)], host=self.host, **changes)
         self.terminals.append(made)
         self.tell(made.spec(room, **(join or {})))

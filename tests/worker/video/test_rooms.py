@@ -7,6 +7,7 @@ import pytest
 
 from bridge.mixer.layout import Kind, Tile, lay_out
 from bridge.worker.protocol_video import (
+    DropVideoRoom,
     DropVideoStream,
     DropVoice,
     SetPainted,
@@ -350,6 +351,30 @@ def test_a_snapshot_of_a_room_that_nobody_watches(studio: Studio, tmp_path) -> N
     studio.tell(Snapshot(8, 1, str(tmp_path / "nowhere" / "room.png")))
     studio.run(0.5)
     assert studio.of(SnapshotDone)[-1].error
+
+
+def test_nothing_is_left_behind(studio: Studio) -> None:
+    beat = studio.beat
+    free = beat._pool.free
+    for round_ in range(6):
+        studio.room(look=GRID, width=640, height=360)
+        for n in range(2):
+            studio.terminal(size=SMALL, codec=("H264", "VP8")[(n + round_) % 2])
+        studio.run(0.8)
+        for terminal in studio.terminals[-2:]:
+            studio.tell(DropVideoStream(terminal.stream))
+            terminal.close()
+        del studio.terminals[:]
+        studio.tell(DropVideoRoom(1))
+        studio.run(0.2)
+    assert not beat.sources
+    assert not beat.table.rows
+    assert not beat.rooms
+    assert not beat.fanout.history._encodings
+    assert not beat._answers.viewers
+    assert not beat._live
+    studio.run(0.2)
+    assert free - beat._pool.free <= 4096 + 512  # what the receivers hold ready
 
 
 def test_bad_descriptions_are_told_and_change_nothing(studio: Studio) -> None:
