@@ -264,6 +264,8 @@ class VideoReport(msgspec.Struct, frozen=True, tag=True):
     cpu_seconds: float
     strangers: int
     malformed: int
+    made: float = 0.0
+    """When, on the machine's monotonic clock; 0.0: not said."""
 
 
 VideoEvent = Ready | Latched | Silent | Trouble | KeyframeWanted | SnapshotDone | VideoReport

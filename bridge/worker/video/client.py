@@ -9,7 +9,7 @@ import msgspec
 
 from bridge.media.video.payload import CLOCK_RATE
 
-from ..client import Numbers, Spare, Supervisor, resumed
+from ..client import FRESH, Numbers, Spare, Supervisor, resumed
 from ..protocol import Address, Begin, Latched
 from ..protocol_video import (
     DropVideoRoom,
@@ -29,9 +29,11 @@ from ..protocol_video import (
 )
 
 VIDEO = "bridge.worker.video.process"
+PACKETS_A_SECOND = 2000
+"""Of a stream, at most: 20 Mbit/s."""
 SKIP = 4096
-"""Sequence numbers left out after a restart: more than a stream can have sent since its last report, 20 Mbit/s for 2 s
-(RFC 3711 §9.1: no SRTP packet index twice)."""
+"""Sequence numbers left out after a restart: more than a stream can have sent since a report :data:`FRESH` seconds old,
+so that no SRTP packet index comes twice (RFC 3711 §9.1)."""
 
 
 class VideoWorker(Supervisor[VideoCommand, VideoEvent]):
@@ -104,9 +106,8 @@ class VideoWorker(Supervisor[VideoCommand, VideoEvent]):
             case VideoReport():
                 for figures in event.streams:
                     if figures.stream in self._streams:
-                        self._reached[figures.stream] = Numbers(
-                            self._heard, figures.send_state, figures.receive_rollover
-                        )
+                        when = event.made or self._heard
+                        self._reached[figures.stream] = Numbers(when, figures.send_state, figures.receive_rollover)
             case SnapshotDone():
                 self._snapshots.pop(event.snapshot, None)
             case _:
@@ -129,6 +130,8 @@ class VideoWorker(Supervisor[VideoCommand, VideoEvent]):
         latched = self._latched.get(spec.stream)
         if latched is not None:
             spec = msgspec.structs.replace(spec, remote=latched)
-        numbers = self._numbers(spec.stream).resumed(now, CLOCK_RATE, SKIP)
-        self._reached[spec.stream] = numbers
+        numbers = self._numbers(spec.stream)
+        # An old report says that we did not get round to reading: the worker sent on meanwhile.
+        skip = SKIP + int(max(0.0, now - numbers.when - FRESH) * PACKETS_A_SECOND)
+        numbers = self._reached[spec.stream] = numbers.resumed(now, CLOCK_RATE, skip)
         return resumed(spec, numbers)

@@ -53,6 +53,7 @@ class Figures:
             cpu_seconds=usage.ru_utime + usage.ru_stime,
             strangers=beat.strangers,
             malformed=beat.malformed,
+            made=now,
         )
 
     def _streams(self, passed: float) -> tuple[VideoStreamReport, ...]:
