@@ -65,12 +65,9 @@ class Listener:
             ValueError: says what is wrong with the text.
         """
         name, _, rest = text.partition(":")
-        try:
-            transport = Transport(name.upper())
-        except ValueError:
-            transport = Transport.WS
-        if transport not in (Transport.UDP, Transport.TCP, Transport.TLS):
+        if name.upper() not in (Transport.UDP, Transport.TCP, Transport.TLS):
             raise ValueError(f"{text!r}: begin with udp:, tcp: or tls:, as in udp:127.0.0.1:5060")
+        transport = Transport(name.upper())
         host, colon, port = rest.rpartition(":")
         if not colon or rest.endswith("]"):
             host, port = rest, "5061" if transport is Transport.TLS else "5060"
@@ -306,9 +303,12 @@ class Driver(Generic[E]):
             self.drain()
 
     def sweep(self, now: float) -> None:
-        """Close idle connections, and those on which nothing ever came; call every half a minute or so."""
+        """Close idle connections, and those on which nothing ever came; call every half a minute or so. Where that was
+        done before, the peer reads nothing of what was left to be written: such connections are cut."""
         for connection in list(self._connections.values()):
-            if now - connection.heard > (IDLE if connection.used else FIRST_BYTE):
+            if connection.closing:
+                connection.cut()
+            elif now - connection.heard > (IDLE if connection.used else FIRST_BYTE):
                 connection.close()
 
     async def close(self) -> None:
@@ -391,6 +391,10 @@ class _Connection(asyncio.Protocol):
         if self._transport.get_write_buffer_size() > WRITE_LIMIT:
             log.warning("peer reads nothing; connection cut", peer=self.flow.remote)
             self._transport.abort()
+
+    @property
+    def closing(self) -> bool:
+        return self._transport is not None and self._transport.is_closing()
 
     def close(self) -> None:
         """After what is written."""

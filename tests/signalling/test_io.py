@@ -328,6 +328,31 @@ def test_a_peer_that_reads_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> No
     asyncio.run(run())
 
 
+def test_a_connection_that_closes_and_whose_peer_reads_nothing_is_cut() -> None:
+    async def run() -> None:
+        async with parrot("tcp:127.0.0.1:0") as (core, driver, bound):
+            with socket.socket() as deaf:
+                deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                deaf.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(deaf, (bound.host, bound.port))
+                await asyncio.get_running_loop().sock_sendall(deaf, b"x")
+                await until(lambda: bool(core.heard))
+                flow = core.heard[0][1]
+                (connection,) = driver._connections.values()
+                assert connection._transport is not None
+                connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+                core.out += [(b"x" * 500_000, flow), (b"", flow)]
+                driver.drain()
+                await asyncio.sleep(0)
+                assert connection.closing
+                assert not core.gone
+                driver.sweep(time.monotonic())
+                await until(lambda: len(core.gone) == 1)
+            assert not driver._connections
+
+    asyncio.run(run())
+
+
 def test_idle_connections_are_swept() -> None:
     async def run() -> None:
         async with parrot("tcp:127.0.0.1:0") as (core, driver, bound):
