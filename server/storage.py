@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -172,13 +171,3 @@ class Storage:
                 connection.execute(delete(binding).where(binding.c.aor == aor))
             if rows:
                 connection.execute(insert(binding), rows)
-
-
-def to_wall(monotonic: float) -> float:
-    """A time of the monotonic clock as Unix seconds."""
-    return time.time() + monotonic - time.monotonic()
-
-
-def to_monotonic(wall: float) -> float:
-    """Unix seconds as a time of the monotonic clock."""
-    return time.monotonic() + wall - time.time()
