@@ -91,7 +91,7 @@ class Registration:
 
     def _request(self) -> Request:
         self._cseq += 1
-        request = Request.build(
+        return Request.build(
             "REGISTER",
             self.account.registrar,
             [
@@ -105,8 +105,6 @@ class Registration:
                 ("User-Agent", self._stack.settings.user_agent),
             ],
         )
-        self.account.credentials.prepare(request)
-        return request
 
     def _contact(self) -> str:
         return self._stack.contact(self.flow, quote(self.account.user, safe=_USER), focus=False)

@@ -305,6 +305,10 @@ def test_refreshes_send_their_credentials_ahead() -> None:
     registering(us, network, expires=120)
     network.run(130)
     assert (network.sent("SIP/2.0 401"), network.sent("SIP/2.0 200")) == (1, 3)
+    counts = [data.partition(b"nc=")[2][:8] for _, data, _ in network.log if b"nc=" in data]
+    assert counts == [b"00000001", b"00000002", b"00000003"], (
+        "RFC 7616 §3.4: the requests that were sent with the nonce"
+    )
 
 
 def test_a_call_to_our_registration_comes_in_though_calls_need_proof() -> None:
