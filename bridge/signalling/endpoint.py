@@ -17,10 +17,9 @@ from .departure import Departure, Destination
 from .dialog import Headers
 from .endpoint_settings import EndpointSettings
 from .event import Event, Malformed, Rejected
-from .exchange import Exchange
 from .flow import Flow
 from .identity import Identity, Passwords
-from .message import Request, Uri
+from .message import Uri
 from .multipart import unwrap
 from .reception import Reception
 from .refer import Referrals
@@ -293,25 +292,6 @@ class Endpoint:
         return len(self._registrations)
 
     # The whole
-
-    def options(self, uri: str, flow: Flow, from_uri: str, now: float) -> None:
-        """Ask whether somebody is there (§11): keeps a NAT's hole open, and warms a trunk's path."""
-        tag, call_id, cseq = self._stack.token(), self._stack.token(), self._stack.first_cseq()
-
-        def make() -> Request:
-            headers = [
-                ("Max-Forwards", "70"),
-                ("From", f"<{from_uri}>;tag={tag}"),
-                ("To", f"<{uri}>"),
-                ("Call-ID", call_id),
-                ("CSeq", f"{cseq} OPTIONS"),
-                ("Contact", self._stack.contact(flow)),
-                ("Accept", "application/sdp"),
-            ]
-            return Request.build("OPTIONS", uri, headers, b"")
-
-        Exchange(self._stack, make, flow, lambda outcome, now: None).start(now)
-        self._work(now)
 
     def drain(self, now: float) -> None:
         """No new calls any more: 503 with Retry-After. Those that are up go on."""

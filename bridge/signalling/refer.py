@@ -170,10 +170,6 @@ class Referrals:
         if referral.session is None:
             self.stack.strike(referral.dialog, referral)
 
-    def call_gone(self, session: Session) -> None:
-        """Referrals that the call's peer made go on to their end in its dialog: whoever transfers somebody hangs up at
-        once, and still gets the NOTIFYs that it may ignore (481 ends them)."""
-
     # Ours
 
     def refer(self, session: Session, target: str, now: float) -> None:

@@ -327,7 +327,8 @@ class Session:
         self._ended = True
 
     def forget(self) -> None:
-        """Nothing more can come of it."""
+        """Nothing more can come of it, but for its peer's referrals: whoever transfers somebody hangs up at once, and
+        still gets their NOTIFYs, which it may ignore (481 ends them)."""
         if self.arrival is not None:
             self.arrival.close()
         if self.departure is not None:
@@ -335,4 +336,3 @@ class Session:
         if self.dialog is not None:
             self.stack.strike(self.dialog, self)
         self.stack.calls.pop(self.call, None)
-        self._referrals.call_gone(self)

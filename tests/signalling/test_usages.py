@@ -393,16 +393,6 @@ def test_options_tells_what_we_can(calm: Network) -> None:
     assert ok.to.tag
 
 
-def test_our_options_leaves_nothing(net: Network) -> None:
-    alice = net.endpoint(A)
-    net.endpoint(B)
-    alice.options("sip:x@192.0.2.2", flow(), "sip:us@192.0.2.1", net.now)
-    alice.options("sip:x@192.0.2.9", flow(A, C), "sip:us@192.0.2.1", net.now)
-    net.run(20)
-    assert net.sent("OPTIONS") >= 2
-    assert net.sent("SIP/2.0 200") >= 1
-
-
 def test_info_and_message_inside_a_call(net: Network) -> None:
     alice, bob = net.endpoint(A), net.endpoint(B)
     ours, theirs = call(net, alice, bob)
