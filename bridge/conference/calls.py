@@ -329,7 +329,8 @@ class Calls:
 
     def offer_refused(self, event: sip.OfferRefused, now: float) -> None:
         leg = self.by_call.get(event.call)
-        if leg is not None:
+        # A void one has been overtaken by an offer of theirs, in which we named the new address.
+        if leg is not None and not event.void:
             leg.negotiator.refused()
             self._not_moved(leg, now)
 

@@ -87,11 +87,12 @@ class OfferAnswered:
 
 @dataclass(frozen=True, slots=True)
 class OfferRefused:
-    """Our re-INVITE or UPDATE was refused; the session goes on as it was. A 491 is retried by the endpoint: told here,
-    it says that an offer of theirs was accepted before ours could be made (again)."""
+    """Our re-INVITE or UPDATE was refused; the session goes on as it was (491 is retried by the endpoint)."""
 
     call: int
     code: int
+    void: bool = False
+    """It was not made (again): one of theirs was accepted meanwhile, and says what is in force now. ``code`` is 491."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class Negotiation:
         self._queued, self._pausing, self._glares = None, False, 0
         self._stack.alarms.clear(self, "glare")
         if waits:
-            self._session.tell(OfferRefused(self._session.call, 491))
+            self._session.tell(OfferRefused(self._session.call, 491, void=True))
 
     def refuse(self, code: int, now: float, headers: Headers = ()) -> None:
         incoming = self._take()

@@ -198,14 +198,14 @@ class Negotiator:
         media = [mine.get(number) or _refused(other) for number, other in enumerate(description.media)]
         described = self._described(media, place, local)
         self._numbers, self._in_force = numbers, described
-        if self._offered is not None and self._offered.answered:
-            self._offered = None
+        self.refused()  # an offer of ours that is open still is void: theirs was first
         return described.data, self._put_in_force(agreed, keys, pictures)
 
     def _end(self, description: SessionDescription, local: Local) -> tuple[bytes, Agreed]:
         place = self._in_force.place if self._in_force else 0
         described = self._described([_refused(media) for media in description.media], place, local)
         self._in_force = described
+        self.refused()
         return described.data, self._put_in_force(NOTHING, None, Planned())
 
     def _answered(self, line: AudioLine, numbers: Numbers) -> tuple[Listed, ...]:
@@ -301,7 +301,7 @@ class Negotiator:
         return self._put_in_force(agreed, keys, pictures)
 
     def refused(self) -> None:
-        """Our offer was refused: what was in force stays (RFC 3264 §8)."""
+        """Our offer was refused, or is void: what was in force stays (RFC 3264 §8)."""
         self._offered = None
         if self._pictures:
             self._pictures.refused()

@@ -127,13 +127,19 @@ class Terminal:
                     self.endpoint.accept(call, self.negotiator.offer(self.local), now)
                 else:
                     self.endpoint.accept(call, self.negotiator.answer(body, self.local)[0], now)
-            case sip.OfferAnswered(_, body) if body:
-                self.negotiator.accept(body)
+            case sip.OfferAnswered(call, body) if body:
+                if self.asked:
+                    self.asked = False
+                    self.endpoint.acknowledge(call, self.negotiator.answer(body, self.local)[0], now)
+                else:
+                    self.negotiator.accept(body)
             case sip.IncomingCall() if self.answers:
                 self.call = event.call
                 self.endpoint.answer(event.call, self.negotiator.answer(event.offer or b"", self.local)[0], now)
 
     pending = b""
+    asked = False
+    """We asked for an offer by an empty re-INVITE: the answer goes into the ACK."""
 
     def hold(self, on: bool) -> None:
         self.endpoint.offer(self.call, self.negotiator.offer(self.local, hold=on), self.house.now)

@@ -444,3 +444,26 @@ def test_a_full_worker_refuses_with_503_and_says_when_to_try_again() -> None:
     house.run(2)
     assert two.events(sip.CallEnded)[0].code == 503
     assert any(b"Retry-After" in data for _, data, _ in house.log)
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_move_that_crosses_an_offer_of_the_terminals_comes_about_by_that(asks: bool) -> None:
+    """``asks``: it makes none, but asks us for one."""
+    house = House(workers=2)
+    phone, other = Terminal(house, "192.0.2.11"), Terminal(house, "192.0.2.12")
+    phone.dial("one")
+    house.run(2)
+    other.dial("two")
+    house.run(2)
+    [there] = house.workers[2].streams.values()
+    [who] = [p.number for s in house.focus.rooms() if s.snapshot.name == "one" for p in s.snapshot.participants]
+    house.focus.move(who, "two", house.now)
+    phone.asked = asks
+    phone.endpoint.offer(phone.call, None if asks else phone.negotiator.offer(phone.local), house.now)
+    house.run(8)
+    assert len(house.people("two")) == 2
+    assert not house.workers[1].streams
+    moved = [spec for spec in house.workers[2].streams.values() if spec.stream != there.stream]
+    assert [spec.room for spec in moved] == [there.room]
+    assert phone.negotiator.agreed is not None
+    assert phone.negotiator.agreed.remote == (BRIDGE[0], moved[0].port)

@@ -244,7 +244,7 @@ def test_an_offer_put_off_by_491_is_never_made_after_theirs_was_accepted(calm: N
     while not calm.events(alice, OfferReceived):
         calm.run(0.1)
     calm.run(60)
-    assert calm.the(alice, OfferRefused) == OfferRefused(ours, 491)
+    assert calm.the(alice, OfferRefused) == OfferRefused(ours, 491, void=True)
     assert not calm.events(alice, OfferAnswered)
     assert not calm.events(bob, OfferReceived)
     alice.offer(ours, OTHER, calm.now, update)
@@ -265,7 +265,7 @@ def test_an_offer_that_waits_is_void_when_theirs_is_accepted(calm: Network) -> N
     alice.offer(ours, OTHER, calm.now)
     alice.accept(ours, ANSWER, calm.now)
     calm.run(60)
-    assert calm.the(alice, OfferRefused) == OfferRefused(ours, 491)
+    assert calm.the(alice, OfferRefused) == OfferRefused(ours, 491, void=True)
     assert not calm.events(bob, OfferReceived)
     bob.hangup(theirs, calm.now)
 
