@@ -234,9 +234,13 @@ class Reporter:
         )
 
     def send_one(self, row: int, packets: list[rtcp.Packet]) -> None:
-        """Send a reduced-size compound (RFC 5506) to one stream now: feedback that can't wait for its report."""
+        """Send feedback that can't wait for its report to one stream now, in a whole compound (RFC 4585 §3.1): reduced
+        size (RFC 5506) would have to be negotiated."""
         data = np.zeros(2048, np.uint8)
-        body = rtcp.build(packets)
+        ssrc = int(self._table.ssrc[row])
+        name = self._names.get(row, "visiopont").encode()[:255]
+        who = rtcp.SourceDescription((rtcp.Chunk(ssrc, ((rtcp.CNAME, name),)),))
+        body = rtcp.build([rtcp.ReceiverReport(ssrc), who, *packets])
         if len(body) > len(data) - 64 or not self._table.report_names[row].any():
             return
         data[: len(body)] = np.frombuffer(body, np.uint8)
