@@ -448,19 +448,20 @@ def test_a_full_worker_refuses_with_503_and_says_when_to_try_again() -> None:
 
 @pytest.mark.parametrize("asks", [False, True])
 def test_a_move_that_crosses_an_offer_of_the_terminals_comes_about_by_that(asks: bool) -> None:
-    """``asks``: it makes none, but asks us for one."""
+    """``asks``: it makes none, but asks us for one. We called it, so it tries again sooner (RFC 3261 §14.1)."""
     house = House(workers=2)
     phone, other = Terminal(house, "192.0.2.11"), Terminal(house, "192.0.2.12")
-    phone.dial("one")
+    who = house.focus.dial("one", "sip:phone@192.0.2.11", house.now)
+    house.focus.resolved(who, [flow_to(phone)], "", house.now)
     house.run(2)
     other.dial("two")
     house.run(2)
     [there] = house.workers[2].streams.values()
-    [who] = [p.number for s in house.focus.rooms() if s.snapshot.name == "one" for p in s.snapshot.participants]
     house.focus.move(who, "two", house.now)
     phone.asked = asks
     phone.endpoint.offer(phone.call, None if asks else phone.negotiator.offer(phone.local), house.now)
     house.run(8)
+    assert house.sent("SIP/2.0 491")
     assert len(house.people("two")) == 2
     assert not house.workers[1].streams
     moved = [spec for spec in house.workers[2].streams.values() if spec.stream != there.stream]
