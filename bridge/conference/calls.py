@@ -372,8 +372,11 @@ class Calls:
 
     # What the workers tell
 
-    def latched(self, worker: int, stream: int) -> None:
+    def latched(self, worker: int, stream: int, host: str) -> None:
         self._placement.latched(worker, stream)
+        leg = self.by_stream.get(stream)
+        if leg is not None and self._video:
+            self._video.comes_from(leg, host)
         # Media to the port that only our answer named: weaker than the ACK, but pyVoIP's ACKs fit no call.
         self._prove(self.by_stream.get(stream))
 

@@ -323,8 +323,8 @@ class Focus:
     def heard(self, worker: int, event: media.Event, now: float) -> None:
         """Take an event of a media worker."""
         match event:
-            case media.Latched(stream, _):
-                self._calls.latched(worker, stream)
+            case media.Latched(stream, remote):
+                self._calls.latched(worker, stream, remote.host)
             case media.Key(stream, digit, source):
                 if (party := self._party_at(stream)) is not None:
                     self._pressed(party, digit, source, now)
@@ -354,8 +354,8 @@ class Focus:
         if video is None:
             return
         match event:
-            case media.Latched(stream, _):
-                video.latched(worker, stream)
+            case media.Latched(stream, remote):
+                video.latched(worker, stream, remote.host)
             case protocol_video.KeyframeWanted(stream):
                 wish = video.wish(stream, now)
                 if wish is not None:

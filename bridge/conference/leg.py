@@ -44,6 +44,8 @@ class Leg:
     sight: Sight = NOWHERE
     video: LegVideo | None = None
     """Where its pictures are; None: it has none."""
+    hosts: frozenset[str] = frozenset()
+    """Where its media has come from."""
     floor: FloorAccess | None = field(default=None, repr=False)
     """How it asks for the right to show something."""
     proved: bool = True

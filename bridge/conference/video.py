@@ -19,6 +19,7 @@ from bridge.signalling.media_control import (
     build_media_control,
     parse_media_control,
 )
+from bridge.signalling.offer import Agreed
 from bridge.signalling.video_codec import VideoCapabilities, VideoPayload
 from bridge.signalling.video_line import AgreedVideo
 from bridge.worker.protocol import Address, SrtpKey
@@ -48,6 +49,8 @@ WAITING: Mapping[Language, str] = {
 }
 SIZES = ((1920, 1080), (1280, 720), (640, 360), (320, 180))
 """What rooms are composed in, widest first."""
+HOSTS = 8
+"""Addresses of a call's media that are kept: its voice's, its pictures', and where it moved to."""
 REQUEST_INTERVAL = 1.0
 """Seconds between two requests for a keyframe by INFO in one call: each is a transaction, and takes as long to be
 carried out as a picture takes to come."""
@@ -92,6 +95,8 @@ class Port:
     stream: int
     port: int
     told: SetVideoStream | None = None
+    latched: bool = False
+    """Something came, so that its true address is known."""
 
 
 @dataclass(slots=True)
@@ -117,9 +122,12 @@ class Leg(Protocol):
     sight: Sight
     call: int
     peer: str
+    hosts: frozenset[str]
     proved: bool
     cname: str
 
+    @property
+    def agreed(self) -> Agreed | None: ...
     @property
     def seen(self) -> AgreedVideo | None: ...
     @property
@@ -210,7 +218,7 @@ class VideoPlane:
     def tell(self, leg: Leg) -> None:
         """Describe the call's pictures to their worker, if there is news; give back what was not agreed."""
         video = leg.video
-        if video is None:
+        if video is None or leg.agreed is None:
             return
         if leg.seen is None:
             self._give_back(video.worker, video.main)
@@ -253,7 +261,8 @@ class VideoPlane:
         self.reports.pop(port.stream, None)
 
     def _description(self, leg: Leg, port: Port, agreed: AgreedVideo, *, content: bool) -> SetVideoStream:
-        sight, send = leg.sight, agreed.send if leg.proved else None
+        sight = leg.sight
+        send = agreed.send if leg.proved and self._at_its_own(leg, port, agreed) else None
         width, height, rate = largest(send) if send else (*SIZES[0], 30.0)
         limits = [limit for limit in (agreed.max_bitrate, self.settings.max_bitrate) if limit]
         feedback = agreed.receive[0].feedback if agreed.receive else ()
@@ -288,9 +297,27 @@ class VideoPlane:
             cname=leg.cname,
         )
 
-    def latched(self, worker: int, stream: int) -> None:
+    @staticmethod
+    def _at_its_own(leg: Leg, port: Port, agreed: AgreedVideo) -> bool:
+        """Is that address the caller's? Pictures are forty times what voices are: nobody may point them at another
+        host by writing it into a description. Its signalling, its voice or its picture has come from there, or it is
+        sent to whence its picture comes."""
+        return port.latched or agreed.remote is None or agreed.remote[0] in {leg.peer} | leg.hosts
+
+    def latched(self, worker: int, stream: int, host: str) -> None:
         """``worker``: the video worker."""
         self._placement.latched(worker, stream)
+        leg = self.by_stream.get(stream)
+        if leg is not None and leg.video is not None:
+            for port in leg.video.ports:
+                port.latched |= port.stream == stream
+            self.comes_from(leg, host)
+
+    def comes_from(self, leg: Leg, host: str) -> None:
+        """Media of the call has come from there."""
+        if len(leg.hosts) < HOSTS:
+            leg.hosts |= {host}
+        self.tell(leg)
 
     def stream_of(self, leg: Leg, label: str = "") -> Port | None:
         """The picture that a label of theirs, or of ours, names; without one the main picture."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bridge.conference.error import Forbidden, Refused
@@ -113,6 +115,20 @@ def test_nobody_sees_the_room_before_the_pin() -> None:
     [audio] = house.notes.streams.values()
     house.press(audio.stream, "1234#")
     house.run(1)
+    assert the(house).room != 0
+
+
+def test_a_late_offer_is_answered_with_pictures_too() -> None:
+    house = House(video=1)
+    phone = Terminal(house, "192.0.2.11", video=VideoCapabilities())
+    phone.pending = b"late"
+    house.drop = lambda data, flow: data.startswith(b"ACK")
+    phone.dial("demo", late=True)
+    house.run(0.2)
+    house.heard(media.Latched(stream=1, remote=media.Address("192.0.2.11", 30000)))
+    house.drop = lambda data, flow: False
+    house.run(3)
+    assert the(house).send is not None
     assert the(house).room != 0
 
 
@@ -412,3 +428,31 @@ class TestPresentation:
         with pytest.raises(Forbidden):
             house.focus.tell("conseil", lambda room: room.take_presentation(guest.number, by=guest.number, now=0), 0)
         house.focus.tell("conseil", lambda room: room.take_presentation(guest.number, by=None, now=0), 0)
+
+
+class TestPicturesGoToNobodyElse:
+    """Where the description names another host than its signalling comes from."""
+
+    def call(self, house: House) -> Terminal:
+        phone = Terminal(house, "192.0.2.11", video=VideoCapabilities())
+        phone.local = replace(phone.local, host="192.0.2.66")
+        phone.dial("demo")
+        house.run(2)
+        return phone
+
+    def test_until_something_comes_from_there(self) -> None:
+        house = House(video=1)
+        self.call(house)
+        [audio] = house.notes.streams.values()
+        assert the(house).remote == media.Address("192.0.2.66", 30002)
+        assert the(house).send is None
+        house.heard(media.Latched(stream=audio.stream, remote=media.Address("192.0.2.77", 40000)))
+        assert the(house).send is None
+        house.heard(media.Latched(stream=audio.stream, remote=media.Address("192.0.2.66", 40000)))
+        assert the(house).send is not None
+
+    def test_unless_the_picture_itself_comes(self) -> None:
+        house = House(video=1)
+        self.call(house)
+        house.watched(media.Latched(stream=the(house).stream, remote=media.Address("192.0.2.99", 40000)))
+        assert the(house).send is not None, "it is sent to where that came from"
