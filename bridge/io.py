@@ -160,15 +160,17 @@ class Driver(Generic[E]):
 
     def _read_udp(self, sock: socket.socket, local: tuple[str, int]) -> None:
         now = time.monotonic()
-        for _ in range(DATAGRAMS_A_TURN):
-            try:
-                data, remote = sock.recvfrom(MAX_DATAGRAM)
-            except (BlockingIOError, InterruptedError):
-                break
-            except OSError:  # an ICMP error of an earlier send; the transaction's timers deal with it
-                continue
-            self.core.receive(data, Flow(Transport.UDP, local, remote[:2]), now)
-        self.drain()
+        try:
+            for _ in range(DATAGRAMS_A_TURN):
+                try:
+                    data, remote = sock.recvfrom(MAX_DATAGRAM)
+                except (BlockingIOError, InterruptedError):
+                    break
+                except OSError:  # an ICMP error of an earlier send; the transaction's timers deal with it
+                    continue
+                self.core.receive(data, Flow(Transport.UDP, local, remote[:2]), now)
+        finally:  # a bug that one datagram meets keeps back nobody else's answers, nor the timer
+            self.drain()
 
     # --------------------------------------------------------------------------------------- draining
 
@@ -206,8 +208,10 @@ class Driver(Generic[E]):
 
     def _expire(self) -> None:
         self._timer = None
-        self.core.expire(time.monotonic())
-        self.drain()
+        try:
+            self.core.expire(time.monotonic())
+        finally:
+            self.drain()
 
     def _send(self, data: bytes, flow: Flow) -> None:
         if flow.transport is Transport.UDP:
@@ -286,8 +290,10 @@ class Driver(Generic[E]):
         return True
 
     def received(self, connection: _Connection, data: bytes) -> None:
-        self.core.receive(data, connection.flow, time.monotonic())
-        self.drain()
+        try:
+            self.core.receive(data, connection.flow, time.monotonic())
+        finally:
+            self.drain()
 
     def gone(self, connection: _Connection) -> None:
         """A connection ended, or could not be opened. Told twice, it is done once."""

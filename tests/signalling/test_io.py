@@ -255,7 +255,7 @@ def test_requests_share_one_connection_and_answers_come_back_on_it() -> None:
             there = await bob.driver.listen(Listener.parse("tcp:127.0.0.1:0"))
             flow = Flow(Transport.TCP, ("127.0.0.1", 1), (there.host, there.port))
             for _ in range(20):
-                alice.do(alice.core.options, "sip:x@y", flow, "sip:me@y")
+                alice.do(alice.core.register, "sip:y", [flow], "me", "word", 60)
             await until(lambda: len(bob.driver._connections) == 1 and alice.core.held()["transactions"] == 0)
             assert len(alice.driver._connections) == 1
             await alice.driver.close()
@@ -484,6 +484,37 @@ def test_the_timer_follows_the_deadline() -> None:
             assert 0.01 < core.expired[0] - start < 1.0
             await asyncio.sleep(0.03)
             assert len(core.expired) == 1
+
+    asyncio.run(run())
+
+
+def test_a_bug_in_the_core_keeps_nothing_else_back() -> None:
+    async def run() -> None:
+        bugs: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: bugs.append(context["exception"]))
+        async with parrot("udp:127.0.0.1:0") as (core, driver, bound):
+            said = core.receive
+
+            def receive(data: bytes, flow: Flow, now: float) -> None:
+                said(data, flow, now)
+                if data == b"bug":
+                    raise KeyError("a bug")
+
+            def expire(now: float) -> None:
+                core.when = now + 60
+                raise KeyError("another")
+
+            core.receive, core.expire = receive, expire  # type: ignore[method-assign]
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+                phone.settimeout(SOON)
+                for data in (b"one", b"bug", b"two"):
+                    phone.sendto(data, (bound.host, bound.port))
+                await until(lambda: len(core.heard) == 3 and not core.out)
+                assert [phone.recv(10) for _ in range(3)] == [b"one", b"bug", b"two"]
+            core.when = time.monotonic()
+            driver.drain()
+            await until(lambda: len(bugs) == 2)
+            assert driver._timer is not None
 
     asyncio.run(run())
 
