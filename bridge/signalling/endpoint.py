@@ -167,7 +167,8 @@ class Endpoint:
         headers: Headers = (),
     ) -> int:
         """Call ``to_uri`` by the first of ``targets`` that answers (RFC 3263 §4.3). Without ``sdp`` the callee offers,
-        and :meth:`acknowledge` carries our answer. Raises ValueError for URIs that are none, or without targets."""
+        and :meth:`acknowledge` carries our answer. Raises ValueError for URIs that are none, for a name or a header
+        field that would break the line, or without targets."""
         user = Uri.parse(from_uri).user or ""
         Uri.parse(to_uri)
         if not targets:
@@ -176,7 +177,11 @@ class Endpoint:
         destination = Destination(
             to_uri, tuple(targets), from_uri, from_display, credentials, tuple(headers), contact_user=user
         )
-        Departure(session, destination, sdp).start(now)
+        try:
+            Departure(session, destination, sdp).start(now)
+        except ValueError:
+            session.forget()
+            raise
         self._work(now)
         return session.call
 

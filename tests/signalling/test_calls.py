@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bridge.signalling.endpoint_settings import EndpointSettings
@@ -86,6 +88,14 @@ def test_nobody_answers_the_invite(net: Network) -> None:
     ours = dial(net, alice)
     net.run(40)
     assert ended(net, alice, ours) == CallEnded(ours, 408, "Request Timeout", False)
+
+
+@pytest.mark.parametrize("wrong", [{"from_display": "a\nb"}, {"headers": [("Subject", "a\r\nTo: b")]}, {"targets": []}])
+def test_a_call_that_cannot_be_said_in_one_line_each_leaves_nothing(calm: Network, wrong: dict[str, Any]) -> None:
+    alice = calm.endpoint(A)
+    with pytest.raises(ValueError, match=r"line|nowhere"):
+        dial(calm, alice, **wrong)
+    assert not any(alice.held().values())
 
 
 def test_a_call_that_rings_too_long_is_cancelled(net: Network) -> None:
