@@ -153,7 +153,7 @@ class Storage:
             return True
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._write, changes)
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, ValueError) as error:  # ValueError: what the driver can't encode
             self._dirty = changes | self._dirty  # what changed meanwhile is newer
             self.failures += 1
             log.error("registrations not written; trying again", addresses=len(changes), error=str(error))

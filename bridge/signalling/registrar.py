@@ -19,7 +19,9 @@ from .flow import Connection, Flow, Transport
 from .message import NameAddr, ParseError, Request, Uri
 
 MAX_TEXT = 1_024
-"""Characters of a Contact, a Call-ID or an address-of-record that is kept."""
+"""Characters of a Contact or a Call-ID that is kept."""
+MAX_AOR, MAX_URI = 255, 512
+"""Characters of an address-of-record and of a Contact's URI: what a database may hold as its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ class Registrar:
 
     def _register(self, request: Request, flow: Flow, user: str, now: float) -> RegisterReply:
         aor = self.aor(request.to.uri)
-        if aor is None or len(aor) > MAX_TEXT:
+        if aor is None or len(aor) > MAX_AOR:
             raise _Refusal(404)
         if user and user != unquote(request.to.uri.user or ""):
             raise _Refusal(403, "Register yourself only")
@@ -188,6 +190,10 @@ class Registrar:
                 contact = NameAddr.parse(value)
             except ParseError as error:
                 raise _Refusal(400, f"Contact: {error}") from None
+            if len(str(contact.uri)) > MAX_URI:
+                raise _Refusal(400, "Contact is too long")
+            if not str(contact.uri).isprintable():  # no database takes halves of characters
+                raise _Refusal(400, "Contact must be escaped")
             if contact.uri.scheme not in ("sip", "sips"):
                 raise _Refusal(400, "Contact must be a SIP URI")
             contacts.append(contact)

@@ -147,6 +147,17 @@ def test_a_contact_that_cannot_be_called(contact: str) -> None:
     assert Registrar().register(register(contact), UDP, "", 0.0).code == 400
 
 
+@pytest.mark.parametrize("contact", ["<sip:\udcff@h>", "<sip:a\0b@h>", f"<sip:{'a' * 510}@h>"])
+def test_a_contact_that_no_database_keeps(contact: str) -> None:
+    assert Registrar().register(register(contact), UDP, "", 0.0).code == 400
+
+
+def test_an_address_of_record_that_no_database_keeps() -> None:
+    registrar = Registrar()
+    assert registrar.register(register("<sip:a@h>", to=f"sip:{'a' * 250}@h"), UDP, "", 0.0).code == 404
+    assert registrar.register(register("<sip:é@h>", to="sip:élise@h"), UDP, "", 0.0).code == 200
+
+
 def test_nobody_registers_another() -> None:
     registrar = Registrar()
     assert registrar.register(register("<sip:a@h>"), UDP, "mallory", 0.0).code == 403
