@@ -103,7 +103,11 @@ class Reception:
         """§11.2: what an INVITE would get; proxies that spread calls look here. Nothing is kept of it: the same answer
         again does no harm, and strangers ask this most."""
         stack = self._stack
-        code, headers = (503, self._later()) if self.draining else (200, stack.capabilities())
+        if self.draining:
+            code, headers = 503, self._later()
+        else:  # RFC 4579 §5.1: who asks learns from the Contact that the URI is a conference's
+            contact = stack.contact(incoming.flow, incoming.request.uri.user or "")
+            code, headers = 200, [("Contact", contact), *stack.capabilities()]
         stack.reply(incoming, code, now, headers=headers)
         stack.layer.abandon(incoming.transaction)
 

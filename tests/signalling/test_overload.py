@@ -183,3 +183,11 @@ def test_a_retransmission_flood_makes_nothing_new(calm: Network) -> None:
     assert bob.held()["transactions"] == 1
     phone.send(request("ACK", to_tag=tag_of(phone)), B)
     phone.send(request("BYE", 2, to_tag=tag_of(phone)), B)
+
+
+def test_options_tell_that_the_uri_is_a_conference(calm: Network) -> None:
+    calm.endpoint(B)
+    phone = Phone(calm, A)
+    phone.send(request("OPTIONS"), B)
+    calm.run(0.2)
+    assert phone.last().headers["Contact"] == "<sip:demo@192.0.2.2:5060>;isfocus"
