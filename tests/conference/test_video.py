@@ -120,7 +120,7 @@ def test_nobody_sees_the_room_before_the_pin() -> None:
 
 def test_a_late_offer_is_answered_with_pictures_too() -> None:
     house = House(video=1)
-    phone = Terminal(house, "192.0.2.11", video=VideoCapabilities())
+    phone = Terminal(house, "192.0.2.11", video=VideoCapabilities(("VP8",)))  # an ACK that UDP holds
     phone.pending = b"late"
     house.drop = lambda data, flow: data.startswith(b"ACK")
     phone.dial("demo", late=True)
