@@ -172,7 +172,11 @@ class Spare:
     def close(self) -> None:
         if self._waiting is not None:
             self._waiting.sock.close()  # it reads the end and goes
-            self._waiting.popen.wait(5)
+            try:
+                self._waiting.popen.wait(5)
+            except subprocess.TimeoutExpired:  # still importing, on a machine that has no time
+                self._waiting.popen.kill()
+                self._waiting.popen.wait()
             self._waiting = None
 
 

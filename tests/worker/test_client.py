@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from bridge.worker import protocol as say
-from bridge.worker.client import AT_ONCE, RESTARTS, SKIP, Spare, Worker
+from bridge.worker.client import AT_ONCE, RESTARTS, SKIP, Spare, Worker, _Process
 from bridge.worker.protocol import (
     Begin,
     Captured,
@@ -117,6 +118,29 @@ def test_a_killed_workers_calls_go_on_within_a_second() -> None:
                 assert max(stamps) < 16000 * 4
 
     asyncio.run(run())
+
+
+def test_a_spare_that_does_not_go_is_killed() -> None:
+    class Stuck:
+        """Waits for nobody until it is killed."""
+
+        killed = False
+
+        def kill(self) -> None:
+            self.killed = True
+
+        def wait(self, seconds: float | None = None) -> int:
+            if not self.killed:
+                raise subprocess.TimeoutExpired("stuck", seconds or 0)
+            return -signal.SIGKILL
+
+    ours, theirs = socket.socketpair()
+    spare, stuck = Spare(keep=False), Stuck()
+    spare._waiting = _Process(stuck, ours)  # type: ignore[arg-type]
+    spare.close()
+    theirs.close()
+    assert stuck.killed
+    spare.close()
 
 
 def test_numbers_go_on_further_from_an_old_report() -> None:
