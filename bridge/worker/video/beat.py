@@ -58,8 +58,8 @@ MODERATE_AGAIN = 10.0
 SEEN_BITS, UNSEEN_BITS = 2_000_000, 64_000
 """Bits a second that who is seen and who is not is asked for: 720p's worth, and as little as is a picture still."""
 BACK = 1.0
-"""Seconds after which who was on hold gets a second keyframe: baresip 1.0 adds the first one to the frame that the hold
-cut short, loses it, and asks for none."""
+"""Seconds after which who came back from hold, or turned his camera off or on, gets a keyframe once more: baresip 1.0
+loses packets at such a moment, or adds a keyframe to the frame that the hold cut short, and asks for nothing."""
 ASK_BY_INFO = 2.0
 """Seconds between two requests by SIP INFO: they go through signalling, and old terminals choke on many."""
 
@@ -122,7 +122,7 @@ class VideoBeat:
         self._said_silent: NDArray[np.float64] = np.zeros(n)
         self._beats = 0
         self._back: dict[int, float] = {}
-        """When rows that were on hold get a keyframe once more."""
+        """When rows get a keyframe once more."""
         self._second = now
         emit(say.Ready(version=say.VERSION, pid=os.getpid(), ports=tuple(self._numbers)))
 
@@ -409,10 +409,11 @@ class VideoBeat:
             self.fanout.settle(rows, now)
             self._emit(self._figures.report(now))
 
-    def _come_back(self, row: int, now: float) -> None:
-        """From hold. An encoder that went on meanwhile, its packets unsent and uncounted, can't be told by numbers."""
+    def _turn_round(self, row: int, before: SetVideoStream, now: float) -> None:
+        """One direction was opened or closed."""
         self._back[row] = now + BACK
-        if row in self.sources:
+        if before.send is None and row in self.sources:
+            # From hold: an encoder that went on meanwhile, its packets unsent and uncounted, can't be told by numbers.
             self.sources[row].renew()
 
     def _greet_again(self, now: float) -> None:
@@ -542,8 +543,8 @@ class VideoBeat:
         self.reporter.add(row, spec.cname, now, xr=False)
         if row in self.sources:
             self.sources[row].set_formats(spec.receive, nack=spec.nack)
-        if before is not None and before.send is None and spec.send is not None:
-            self._come_back(row, now)
+        if before is not None and _directions(before) != _directions(spec):
+            self._turn_round(row, before, now)
         if before is not None and (before.room, key_of(before)) != (spec.room, key_of(spec)):
             self._leave(self.rooms.get(before.room), row, before)
         if spec.room:
@@ -663,6 +664,10 @@ class VideoBeat:
         self.crew.close()
         for sock in (*self._rtp, *self._rtcp):
             sock.close()
+
+
+def _directions(spec: SetVideoStream) -> tuple[bool, bool]:
+    return spec.send is not None, bool(spec.receive)
 
 
 def _rtx(spec: SetVideoStream) -> bool:

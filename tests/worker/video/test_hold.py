@@ -40,3 +40,15 @@ def test_who_comes_back_from_hold_gets_a_keyframe_twice(studio: Studio) -> None:
     keys = [n for n, frame in enumerate(a.frames[held:]) if frame.keyframe]
     assert keys[0] == 0
     assert len(keys) == 2
+
+
+def test_who_turns_the_camera_off_gets_a_keyframe_a_second_later(studio: Studio) -> None:
+    """Its re-INVITE makes baresip lose a packet, for which it asks nobody."""
+    studio.room(look=VideoLook("grid"), width=640, height=360)
+    a, _ = studio.terminal(size=SMALL), studio.terminal(size=SMALL)
+    studio.run(1.5)
+    for changes in ({"receive": ()}, {}):
+        count = len(a.frames)
+        studio.tell(a.spec(1, **changes))
+        studio.run(1.5)
+        assert sum(frame.keyframe for frame in a.frames[count:]) >= 1
