@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import socket
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from . import spectrum
+from av.error import FFmpegError
+
+from . import picture, spectrum
 from .ports import free_ports
 from .process import Process, need, until
 
@@ -28,6 +31,8 @@ CODECS = {
     "L16/48000": "L16/48000/1",
 }
 """As baresip writes them; ours: as in the settings."""
+CAMERA_BITS = 1_500_000
+"""bit/s of a picture that a phone sends."""
 
 
 class Phone:
@@ -62,14 +67,19 @@ class Baresip(Phone):
         certificate: Path | None = None,
         auto_answer: bool = False,
         registrar: str = "",
+        video: Literal["", "H264", "VP8", "VP9"] = "",
+        clip: picture.Clip | None = None,
     ) -> None:
+        """``video``: what it sends and takes in; ``clip``: what it shows over and over."""
         need("baresip", "baresip-core")
         self.tone, self.user = tone, user or f"t{tone}"
         self._directory = directory / self.user
         self._directory.mkdir()
+        self.clip = clip
+        self._pictures = itertools.count()
         # It takes the port above as well, for TLS.
         self.port = free_ports(4)
-        self._control_port, media = self.port + 2, free_ports(8)
+        self._control_port, media = self.port + 2, free_ports(16)
         # aufile wants the codec's rate and channels (baresip's resampler would mute much); at its end baresip hangs up.
         _, rate, channels = CODECS[codec].split("/")
         played = self._directory / "tone.wav"
@@ -89,8 +99,9 @@ class Baresip(Phone):
             *(f"audio_source aufile,{played}", "audio_player aubridge,nil", "audio_alert aubridge,nil"),
             *("audio_level yes", "audio_buffer 20-160"),
             *("ausrc_format s16", "auplay_format s16", "auenc_format s16", "audec_format s16"),
-            *(f"rtp_ports {media}-{media + 7}", "rtcp_mux no", "jitter_buffer_delay 1-10", "opus_bitrate 28000"),
+            *(f"rtp_ports {media}-{media + 15}", "rtcp_mux no", "jitter_buffer_delay 1-10", "opus_bitrate 28000"),
             *(f"snd_path {self._directory}", "module_path /usr/lib/baresip/modules"),
+            *(self._camera(clip) if video and clip else ()),
             *(f"module {module}.so" for module in modules),
             *("module_tmp uuid.so", "module_tmp account.so", "module_app menu.so", "module_app ctrl_tcp.so"),
             *("module_app debug_cmd.so", f"ctrl_tcp_listen 127.0.0.1:{self._control_port}"),
@@ -99,11 +110,22 @@ class Baresip(Phone):
             f"<sip:{self.user}@{registrar or f'127.0.0.1:{self.port}'};transport={transport}>",
             f"regint={300 if registrar else 0}",
             f"audio_codecs={CODECS[codec]}",
+            *([f"video_codecs={video}"] if video else []),
             *([f"mediaenc={encryption}"] if encryption else []),
             *(["answermode=auto"] if auto_answer else []),
         ]
         for name, lines in (("config", config), ("accounts", [";".join(account)]), ("contacts", [])):
             (self._directory / name).write_text("\n".join([*lines, ""]))
+
+    def _camera(self, clip: picture.Clip) -> Iterator[str]:
+        """Of its configuration. In 1.0.0 what fakevideo displays goes nowhere, but snapshot.so sees it."""
+        need("ffmpeg", "ffmpeg baresip-ffmpeg")
+        played = clip.write(self._directory / "clip.mp4")
+        yield from (f"video_source avformat,{played}", "video_display fakevideo,nil", "videnc_format yuv420p")
+        yield from (f"video_size {clip.width}x{clip.height}", f"video_fps {picture.RATE}", "video_fullscreen no")
+        yield from (f"video_bitrate {CAMERA_BITS}", "avcodec_h264enc libx264", "avcodec_h264dec h264")
+        for module in ("avcodec", "vp8", "vp9", "avformat", "fakevideo", "snapshot"):
+            yield f"module {module}.so"
 
     def __enter__(self) -> Self:
         command = ["baresip", "-4", "-n", "127.0.0.1", "-s", "-f", str(self._directory)]
@@ -172,6 +194,23 @@ class Baresip(Phone):
         except BaseException as error:
             error.add_note(f"--- {self.process.log}\n{self.process.text[-4000:]}")
             raise
+
+    def show(self, direction: Literal["sendrecv", "recvonly", "sendonly", "inactive"]) -> None:
+        """Turn the camera or the screen off or on (re-INVITE)."""
+        self.ask("video_dir", direction)
+
+    def sees(self) -> picture.Seen:
+        """The next picture that comes in."""
+        path = self._directory / f"seen{next(self._pictures)}.png"
+        self.ask("snapshot_recv", str(path))
+
+        def whole() -> picture.Seen | None:
+            with contextlib.suppress(FFmpegError, OSError):
+                return picture.Seen.read(path)
+            return None
+
+        with self._noted():
+            return until(whole, f"a picture at {self.user}")
 
     def _recording(self) -> Path | None:
         found = sorted(self._directory.glob("dump-*-dec.wav"), key=lambda path: path.stat().st_mtime_ns)
@@ -254,14 +293,21 @@ class Linphone(Phone):
     """linphonec 5.1, told by its standard input. It plays a WAV and records another."""
 
     def __init__(
-        self, directory: Path, *, tone: int, encryption: Literal["none", "srtp"] = "none", seconds: float = 60.0
+        self,
+        directory: Path,
+        *,
+        tone: int,
+        encryption: Literal["none", "srtp"] = "none",
+        seconds: float = 60.0,
+        camera: bool = False,
     ) -> None:
+        """``camera``: it sends VP8 of a still picture (it has no display, so it takes none in)."""
         need("linphonec", "linphone-cli")
-        self.tone = tone
+        self.tone, self._camera = tone, camera
         self._directory = directory / f"linphone{tone}"
         # It wants this to be there.
         (self._directory / "home/.local/share/linphone").mkdir(parents=True)
-        self.port, media = free_ports(2), free_ports(4)
+        self.port, media, video = free_ports(2), free_ports(4), free_ports(4)
         self._played = spectrum.write_tone(self._directory / "played.wav", tone, seconds)
         self._heard = self._directory / "heard.wav"
         sections = {
@@ -286,6 +332,16 @@ class Linphone(Phone):
             "sound": {"echocancellation": 0},
             "video": {"capture": 0, "display": 0},
         }
+        if camera:
+            sections["rtp"]["video_rtp_port"] = video
+            sections["video"] = {
+                "capture": 1,
+                "display": 0,
+                "automatically_initiate": 1,
+                "automatically_accept": 1,
+                "size": "qvga",
+                "device": "StaticImage: Static picture",
+            }
         lines = [
             line
             for name, section in sections.items()
@@ -294,7 +350,7 @@ class Linphone(Phone):
         (self._directory / "rc").write_text("\n".join([*lines, ""]))
 
     def __enter__(self) -> Self:
-        command = ["linphonec", "-b", "/dev/null", "-c", str(self._directory / "rc")]
+        command = ["linphonec", *(["-C"] if self._camera else []), "-b", "/dev/null", "-c", str(self._directory / "rc")]
         home = {"HOME": str(self._directory / "home")}
         self.process = Process(command, self._directory / "log", env=home, stdin=True)
         self.process.expect("linphonec>")

@@ -1,0 +1,123 @@
+"""Phones of ours with a picture: the terminal of the worker's tests, in real time, beside the voice of .phone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+from pylibsrtp import Policy, Session
+
+from bridge.signalling.video_codec import VideoCapabilities
+from bridge.signalling.video_line import AgreedVideo
+from bridge.worker.protocol_video import VideoFormat
+from tests.interop.picture import RATE, Clip, Seen
+from tests.interop.process import until
+from tests.worker.video.terminals import U8, Terminal
+
+from .phone import PROFILES, Exchange, Phone
+
+
+class Camera(Terminal):
+    """One far end's picture: sends a clip, decodes what it is sent."""
+
+    def __init__(self, clip: Clip, *, codec: str = "H264", srtp: bool = False) -> None:
+        super().__init__(clip.source, 0, codec, (clip.width, clip.height), bitrate=1_500_000)
+        self.capabilities = VideoCapabilities.of([codec], "required" if srtp else "off")
+        self.clip, self._srtp = clip, srtp
+        self.shown = 0
+        """Number of the frame that was sent last."""
+        self.began = time.monotonic()
+        self.painting = self._paint
+        self.up = False
+
+    def _paint(self, now: float) -> U8:
+        self.shown = int((now - self.began) * RATE)
+        return self.clip.picture(self.shown)
+
+    @property
+    def local_port(self) -> int:
+        return int(self.sock.getsockname()[1])
+
+    def agree(self, agreed: AgreedVideo | None) -> None:
+        """What offer and answer came to."""
+        self.up = agreed is not None and agreed.remote is not None
+        if agreed is None or agreed.remote is None:
+            return
+        self.port = agreed.remote[1]
+        self.sending = agreed.send is not None
+        payload = agreed.send or (agreed.receive[0] if agreed.receive else None)
+        if payload is not None:
+            self.format = VideoFormat(payload.name, payload.payload_type, payload.fmtp)
+        if agreed.srtp_send and agreed.srtp_receive and self.tx is None:
+            (suite, ours), (_, theirs) = agreed.srtp_send, agreed.srtp_receive
+            self.tx = Session(Policy(ours, Policy.SSRC_ANY_OUTBOUND, srtp_profile=PROFILES[suite]))
+            self.rx = Session(Policy(theirs, Policy.SSRC_ANY_INBOUND, srtp_profile=PROFILES[suite]))
+
+    def step(self) -> None:
+        """A few milliseconds of its life."""
+        if not self.up:
+            return
+        self.play(time.monotonic())
+        self.collect(time.monotonic())
+
+    @property
+    def seen(self) -> Seen:
+        """What it sees now."""
+        until(lambda: self.picture is not None, "a picture")
+        return Seen(np.asarray(self.picture))
+
+    def frame_rate(self, seconds: float) -> float:
+        """Frames a second that come from now on, by their timestamps: that we are late ourselves does not count."""
+        first = len(self.frames)
+        until(lambda: len(self.frames) > first, "a frame")
+        start = self.frames[first].timestamp
+        span = round(seconds * 90000)
+        until(lambda: (self.frames[-1].timestamp - start) % 2**32 >= span, f"{seconds:g} s of frames", 4 * seconds)
+        return sum((frame.timestamp - start) % 2**32 < span for frame in self.frames[first:]) / seconds
+
+
+class Cameras:
+    """All of a test's, in a thread of their own. One thread: libavcodec's work is done without Python's lock."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._all: list[Camera] = []
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.broken: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join(5)
+        for camera in self._all:
+            camera.close()
+        if error is None and self.broken is not None:
+            raise self.broken
+
+    def _run(self) -> None:
+        try:
+            while not self._ending.wait(0.003):
+                for camera in list(self._all):
+                    camera.step()
+        except BaseException as error:
+            self.broken = error
+
+    def call(
+        self, uri: str, clip: Clip, *, tone: int = 0, codec: Literal["H264", "VP8"] = "H264", srtp: bool = False
+    ) -> tuple[Phone, Camera]:
+        """Call with voice and picture, and wait until the call is up."""
+        camera = Camera(clip, codec=codec, srtp=srtp)
+        line = self._exchange.line()
+        phone = line.dial(uri, tone, srtp=srtp, camera=camera)
+        phone.await_up()
+        self._all.append(camera)
+        return phone, camera
