@@ -129,8 +129,8 @@ class Arrival:
         if session.state is State.ENDING:
             session.say_bye(now)
             return
-        if awaited.is_offer and request.body:
-            session.remote_sdp = request.body
+        if awaited.is_offer:  # RFC 3261 §13.2.1: the answer is due here; without one there is no media, and no call
+            session.remote_sdp = request.body or session.remote_sdp
             session.tell(AnswerReceived(session.call, request.body))
         session.tell(CallConfirmed(session.call))
         session.negotiation.pump(now)

@@ -54,6 +54,18 @@ def test_a_late_offer_is_answered_in_the_ack(net: Network) -> None:
     alice.hangup(ours, net.now)
 
 
+def test_an_ack_that_lacks_the_answer_to_a_late_offer_is_told(calm: Network) -> None:
+    bob, phone = calm.endpoint(B), Phone(calm, A)
+    calm.when(bob, IncomingCall, lambda event: bob.answer(event.call, OFFER, calm.now))
+    phone.send(request("INVITE"), B)
+    calm.run(0.2)
+    phone.send(request("ACK", to_tag=tag_of(phone)), B)
+    calm.run(0.2)
+    call = calm.the(bob, IncomingCall).call
+    assert calm.the(bob, AnswerReceived) == AnswerReceived(call, b"")
+    bob.hangup(call, calm.now)
+
+
 def test_hanging_up_instead_of_answering_a_late_offer(net: Network) -> None:
     alice, bob = net.endpoint(A), net.endpoint(B)
     net.when(bob, IncomingCall, lambda event: bob.answer(event.call, OFFER, net.now))
