@@ -176,7 +176,7 @@ class JitterBuffer:
         accepted = np.zeros(len(rows), np.bool_)
         if not len(rows):
             return accepted
-        turns = _turns(rows)
+        turns = turns_of(rows)
         for turn in range(int(turns.max()) + 1):
             at = np.flatnonzero(turns == turn) if turn or turns.any() else slice(None)
             accepted[at] = self._insert_unique(
@@ -496,7 +496,7 @@ class JitterBuffer:
         self._paused[rows] = True
 
 
-def _turns(rows: Rows) -> NDArray[np.intp]:
+def turns_of(rows: Rows) -> NDArray[np.intp]:
     """(n,) how many times each entry's row occurred before it."""
     turns = np.zeros(len(rows), np.intp)
     if len(rows) < 2 or np.bincount(rows).max() <= 1:

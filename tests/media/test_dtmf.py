@@ -95,6 +95,19 @@ def test_what_is_no_key_presses_none() -> None:
     assert hear(EventReceiver(1), [(n, packet(code)) for n, code in enumerate((16, 32, 64, 255))]) == ""
 
 
+def test_a_flood_of_events_takes_the_beat_from_nobody() -> None:
+    receiver = EventReceiver(2)
+    looked_at: list[int] = []
+    look = receiver._is_news
+    receiver._is_news = lambda row, *rest: looked_at.append(row) or look(row, *rest)  # type: ignore[method-assign,func-returns-value]
+    rows = np.array([0] * 5000 + [1])
+    stamps = np.arange(5001, dtype=np.uint32) * 1600
+    heard = receiver.receive(rows, stamps, np.tile(np.array(packet(5), np.uint8), (5001, 1)), 0.0)
+    assert (1, "5") in heard
+    assert looked_at.count(0) == 128
+    assert looked_at.count(1) == 1
+
+
 def test_a_flood_of_events_is_bounded_and_then_forgiven() -> None:
     receiver = EventReceiver(1)
     flood = [(1000 * n, packet(1)) for n in range(2000)]
