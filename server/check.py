@@ -173,6 +173,8 @@ def _video(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:
         return
     used = running.get("video_ports") == video.ports
     yield from _ports(settings, subject, video.ports, used=used, advice=say("Set --video-ports."))
+    if video.presentation and not used:
+        yield from _floor(settings)
     for name in video.codecs:
         fault = _without(name)
         if fault:
@@ -180,6 +182,17 @@ def _video(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding("error", say("codec {name}", name=name), fault, advice)
         else:
             yield Finding("ok", say("codec {name}", name=name), say("works"))
+
+
+def _floor(settings: Settings) -> Iterator[Finding]:
+    port, host = settings.video.bfcp_port, derived.media_host(settings) or "::"
+    try:
+        open_socket(host, port, buffer=4096).close()
+    except OSError as error:
+        fault = say("{port} is not free: {error}", port=port, error=translated(error.strerror or str(error)))
+        yield Finding("error", "BFCP", fault, say("Set another [video] bfcp_port, or presentation = false."))
+    else:
+        yield Finding("ok", "BFCP", say("port {port} is free", port=port))
 
 
 def _without(name: str) -> str:

@@ -36,7 +36,7 @@ from bridge.worker.video.client import VideoWorker
 from .feed import Feed
 from .floor import FloorSockets
 from .journal import Journal
-from .metrics import Figures, Metrics, WorkerFigures
+from .metrics import Figures, Metrics, VideoFigures, WorkerFigures
 from .registry import Registry
 from .status import Picture, VideoWorkerStatus, WorkerStatus, count, together
 
@@ -397,6 +397,10 @@ class Control:
             workers={
                 number: WorkerFigures(worker.restarts, worker.streams, self.worker_status.reports.get(number))
                 for number, worker in self.workers.items()
+            },
+            video_workers={
+                number: VideoFigures(worker.restarts, worker.streams, self.video_status.reports.get(number))
+                for number, worker in self.seeing.items()
             },
         )
 

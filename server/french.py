@@ -187,6 +187,11 @@ CHECK = {
     "{ports} serve the running bridge": "{ports} servent au pont en marche",
     "none of {ports} is free: {error}": "aucun de {ports} n'est libre : {error}",
     "video ports": "ports d'images",
+    "{port} is not free: {error}": "{port} n'est pas libre : {error}",
+    "Set another [video] bfcp_port, or presentation = false.": (
+        "Choisissez un autre [video] bfcp_port, ou presentation = false."
+    ),
+    "port {port} is free": "le port {port} est libre",
     "pictures are turned off": "les images sont éteintes",
     "Set --video-ports.": "Donnez une autre plage avec --video-ports.",
     "nobody knows it": "personne ne le connaît",
@@ -436,6 +441,9 @@ API = {
     "The bridge is stopping: it makes no new calls.": "Le pont s'arrête : il ne fait plus d'appels.",
     "There is a room {room} already: choose another name, or DELETE it first.": (
         "Il y a déjà une salle {room} : choisissez un autre nom, ou faites d'abord DELETE."
+    ),
+    "[media] ports {sound} and [video] ports {pictures} overlap: give each a range of its own": (
+        "[media] ports {sound} et [video] ports {pictures} se chevauchent : donnez à chacun sa propre plage"
     ),
     "[video] bfcp_port {port}: {error}": "[video] bfcp_port {port} : {error}",
     "[video] ports {ports}: {error}": "[video] ports {ports} : {error}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from bridge.signalling.event import Malformed, Rejected
 from bridge.signalling.gate import METHODS
 from bridge.worker.protocol import Report
+from bridge.worker.protocol_video import VideoReport
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # they double the lines and nobody reads them
 
@@ -23,6 +24,15 @@ class WorkerFigures:
     restarts: int
     streams: int
     report: Report | None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFigures:
+    """One video worker, likewise."""
+
+    restarts: int
+    streams: int
+    report: VideoReport | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,7 @@ class Figures:
     lost: int
     """RTP packets of the streams that are there now."""
     workers: Mapping[int, WorkerFigures]
+    video_workers: Mapping[int, VideoFigures] = field(default_factory=dict)
 
 
 class Metrics:
@@ -97,6 +108,40 @@ class _State(Collector):
             now.refused_connections,
         )
         yield from _workers(now.workers)
+        yield from _video_workers(now.video_workers)
+
+
+def _video_workers(workers: Mapping[int, VideoFigures]) -> Iterator[Metric]:
+    streams = GaugeMetricFamily("visiopont_video_streams", "Pictures taken in and sent", labels=["worker"])
+    restarts = CounterMetricFamily("visiopont_video_worker_restarts", "Video workers replaced", labels=["worker"])
+    beat = GaugeMetricFamily(
+        "visiopont_video_beat_seconds", "Duration of the video beat in the last second", labels=["worker", "quantile"]
+    )
+    encodings = GaugeMetricFamily("visiopont_video_encodings", "Encodings that somebody watches", labels=["worker"])
+    frames = CounterMetricFamily(
+        "visiopont_video_frames",
+        "Pictures decoded, encoded, left out for want of change (still) or of time (late)",
+        labels=["worker", "what"],
+    )
+    cpu = CounterMetricFamily("visiopont_video_worker_cpu_seconds", "CPU time", labels=["worker"])
+    strangers = CounterMetricFamily("visiopont_video_strangers", "Datagrams from nobody we know", labels=["worker"])
+    malformed = CounterMetricFamily("visiopont_video_malformed", "Datagrams that are no RTP or RTCP", labels=["worker"])
+    for number, worker in workers.items():
+        label = str(number)
+        streams.add_metric([label], worker.streams)
+        restarts.add_metric([label], worker.restarts)
+        report = worker.report
+        if report is None:
+            continue
+        for quantile, value in (("0.5", report.beat_p50_ms), ("0.99", report.beat_p99_ms)):
+            beat.add_metric([label, quantile], value / 1000)
+        encodings.add_metric([label], report.encodings)
+        for what in ("decoded", "encoded", "still", "late"):
+            frames.add_metric([label, what], getattr(report, what))
+        cpu.add_metric([label], report.cpu_seconds)
+        strangers.add_metric([label], report.strangers)
+        malformed.add_metric([label], report.malformed)
+    yield from (streams, restarts, beat, encodings, frames, cpu, strangers, malformed)
 
 
 def _workers(workers: Mapping[int, WorkerFigures]) -> Iterator[Metric]:

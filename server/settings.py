@@ -272,6 +272,17 @@ class Settings(BaseSettings):
     http: Http = Http()
     storage: Storage = Storage()
     log: Log = Log()
+
+    @model_validator(mode="after")
+    def _apart(self) -> Settings:
+        sound, pictures = parse_ports(self.media.ports), parse_ports(self.video.ports)
+        if self.video.enabled and sound.start < pictures.stop and pictures.start < sound.stop:
+            raise ValueError(
+                f"[media] ports {self.media.ports} and [video] ports {self.video.ports} overlap: give each a range of "
+                "its own"
+            )
+        return self
+
     room: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="`[room.NAME]` sections: rooms that are there from the start"
     )

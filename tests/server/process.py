@@ -63,7 +63,7 @@ def bridge(directory: Path, *arguments: str, command: str = "serve") -> Iterator
         line += ["--video-ports", ""]
     if "--media-ports" not in arguments:
         line += ["--media-ports", media_ports()]
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    environment = {"VISIOPONT_VIDEO__BFCP_PORT": "0", **os.environ, "PYTHONPATH": str(ROOT)}
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [*line, *arguments], cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=errors

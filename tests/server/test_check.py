@@ -91,3 +91,15 @@ def test_more_workers_than_cores_is_a_warning(settings: Any) -> None:
 
 def test_more_calls_than_streams_is_a_warning(settings: Any) -> None:
     assert found(settings(media={"ports": "27800-27803", "streams": 16}), "calls").verdict == "warning"
+
+
+def test_pictures_are_looked_at_too(settings: Any) -> None:
+    assert found(settings(), "video ports").verdict == "ok"
+    assert found(settings(), "codec H264").verdict == "ok"
+    assert found(settings(video={"enabled": False}), "video ports").detail == "pictures are turned off"
+    wrong = settings(video={"ports": "27804-27807", "codecs": ("H264", "THEORA")})
+    assert found(wrong, "codec THEORA").verdict == "error"
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as taken:
+        taken.bind(("::", 0))
+        port = taken.getsockname()[1]
+        assert found(settings(video={"ports": "27804-27807", "bfcp_port": port}), "BFCP").verdict == "error"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import ssl
@@ -332,3 +333,21 @@ def test_calls_come_by_tls(tmp_path: Path) -> None:
             assert sock.recv(65536).startswith(b"SIP/2.0 200 ")
         assert running.end() == 0
         assert "Traceback" not in running.log.read_text()
+
+
+def test_the_demo_is_seen(tmp_path: Path) -> None:
+    base = 27200 + os.getpid() % 100 * 4
+    with bridge(tmp_path, "--video-ports", f"{base}-{base + 3}", command="demo") as running:
+        status = running.get("/api/v1/status")
+        [worker] = status["video_workers"]
+        assert (worker["failed"], worker["streams"]) == (False, 3)
+        picture = tmp_path / "demo.png"
+        result = CliRunner().invoke(cli.app, ["snapshot", "demo", "--out", str(picture), "--server", running.http])
+        assert result.exit_code == 0, result.output
+        assert picture.read_bytes().startswith(b"\x89PNG\r\n")
+        result = CliRunner().invoke(cli.app, ["snapshot", "nowhere", "--out", str(picture), "--server", running.http])
+        assert result.exit_code == 1
+        assert "visiopont_video_streams" in httpx.get(running.http + "/metrics").text
+        result = CliRunner().invoke(cli.app, ["transfer", "demo", "1", "sip:a@127.0.0.1", "--server", running.http])
+        assert result.exit_code == 1, "a simulated talker has no call"
+        assert running.end() == 0

@@ -164,3 +164,10 @@ def test_domains_are_ours_besides_our_addresses() -> None:
     sip = {"domains": ("Conf.Example",), "listen": ("udp:192.0.2.7:5060",), "address": "203.0.113.9"}
     ours = derived.domains(load(None, {"sip": sip}))
     assert {"conf.example", "192.0.2.7", "203.0.113.9", "127.0.0.1", "localhost"} <= ours
+
+
+def test_sound_and_pictures_have_ports_of_their_own() -> None:
+    with pytest.raises(ValidationError, match="overlap"):
+        load(None, {"media": {"ports": "16000-17100"}})
+    load(None, {"media": {"ports": "16000-17100"}, "video": {"enabled": False}})
+    load(None, {"media": {"ports": "16000-16999"}})

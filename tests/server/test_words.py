@@ -27,7 +27,7 @@ from tests.server.test_parts import status
 SERVER = sorted((ROOT / "server").glob("*.py"))
 SPOKEN = ("cli.py", "top.py", "check.py", "usage.py")
 """Whose output people read at a terminal."""
-NAMES = {"visiopont", "Visiopont", "Python", "TLS", "HTTP", "SIP"}
+NAMES = {"visiopont", "Visiopont", "Python", "TLS", "HTTP", "SIP", "BFCP"}
 """What is called the same in both."""
 PARAMETERS = {"ok", "warning", "error", "call"}
 """Words for programs among the arguments."""
