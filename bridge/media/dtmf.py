@@ -27,8 +27,8 @@ _LONGEST: Final = 0xFFFF
 _NEARLY: Final = _LONGEST - 0x2000
 """A segment heard for that long goes on in the next even where its last packets (three of 50 ms at 48 kHz) are lost."""
 _AT_ONCE: Final = 128
-"""Packets of one row that are looked at in a beat: more than two seconds' worth of events, which send one in 20 ms. Each
-costs some 10 us, and whoever floods may not take the beat from all others."""
+"""Packets of one row that are looked at in a beat: two seconds' worth of events, which send one in 20 ms, and more. A
+packet costs some 10 us, and whoever floods may not take the beat from all others."""
 _BURST: Final = 32
 _A_SECOND: Final = 16
 """Keys that a row may press: Q.24's fastest (40 ms on, 40 ms off) is 12.5 a second. Beyond that it is a flood."""
