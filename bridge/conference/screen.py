@@ -150,6 +150,7 @@ class Screen:
     def changed(self, settings: RoomSettings) -> None:
         """The room's settings were changed."""
         before, self._settings = self._settings, settings
-        if (before.layout, before.show_voices) != (settings.layout, settings.show_voices):
-            self.look = Look(settings.layout, voices=settings.show_voices)
-            self._people.tell(LayoutChanged(self._people.room, None, self.look.layout))
+        look = Look(settings.layout, voices=settings.show_voices)
+        if (before.layout, before.show_voices) != (settings.layout, settings.show_voices) and look != self.look:
+            self.look = look
+            self._people.tell(LayoutChanged(self._people.room, None, look.layout))

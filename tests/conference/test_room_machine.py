@@ -24,11 +24,15 @@ from bridge.conference.event import (
     Hangup,
     HelpWanted,
     Joined,
+    LayoutChanged,
     Left,
     LockChanged,
     Muted,
     NameRecorded,
+    Pinned,
+    PresentationChanged,
     Renamed,
+    Reserved,
     RoleChanged,
     SettingsChanged,
     SpeakerChanged,
@@ -78,8 +82,19 @@ COMMANDS: dict[str, Callable[[Room, int, int | None, float], object]] = {
     "unlock": lambda room, n, by, now: room.unlock(by=by, now=now),
     "roll call": lambda room, n, by, now: room.roll_call(by=by, now=now),
     "end": lambda room, n, by, now: room.end(by=by, now=now),
+    "grid": lambda room, n, by, now: room.set_layout("grid", by=by, now=now),
+    "strip": lambda room, n, by, now: room.set_layout("strip", by=by, now=now),
+    "own layout": lambda room, n, by, now: room.set_own_layout(n, "single", by=by, now=now),
+    "no own layout": lambda room, n, by, now: room.set_own_layout(n, None, by=by, now=now),
+    "pin": lambda room, n, by, now: room.pin(n, by=by, now=now),
+    "unpin": lambda room, n, by, now: room.pin(None, by=by, now=now),
+    "reserve": lambda room, n, by, now: room.reserve(n, by=by, now=now),
+    "unreserve": lambda room, n, by, now: room.reserve(None, by=by, now=now),
+    "present": lambda room, n, by, now: room.take_presentation(n, by=by, now=now),
+    "stop presenting": lambda room, n, by, now: room.release_presentation(n, by=by, now=now),
 }
-OWN = {"mute", "unmute", "deafen", "undeafen", "volume", "voice", "rename", "record", "raise", "lower", "roll call"}
+OWN = {"mute", "unmute", "deafen", "undeafen", "volume", "voice", "rename", "record", "raise", "lower", "roll call",
+       "own layout", "no own layout", "present", "stop presenting"}  # fmt: skip
 """What a guest may do, to itself."""
 
 
@@ -91,6 +106,11 @@ class Shadow:
         self.people: dict[int, Participant] = {}
         self.hands: tuple[int, ...] = ()
         self.speaker: int | None = None
+        self.layout = "strip"
+        self.own: dict[int, str] = {}
+        self.pinned: int | None = None
+        self.reserved: int | None = None
+        self.presenter: int | None = None
         self.locked = False
         self.everybody_muted = False
         self.ended = False
@@ -112,6 +132,7 @@ class Shadow:
                 self.change(number, state="in")
             case Left(_, number, reason, was):
                 assert replace(was, hand=0, speaking=False) == self.people.pop(number)
+                self.own.pop(number, None)
                 if reason in ("removed", "turned-away", "ended"):
                     self.hung_up.add(number)
             case Hangup(_, number, _, _):
@@ -136,6 +157,21 @@ class Shadow:
             case SpeakerChanged(_, number):
                 assert number != self.speaker
                 self.speaker = number
+            case LayoutChanged(_, None, str(layout)):
+                assert layout != self.layout
+                self.layout = layout
+            case LayoutChanged(_, int(number), layout):
+                assert layout != self.own.get(number)
+                self.own[number] = layout or ""
+            case Pinned(_, number):
+                assert number != self.pinned
+                self.pinned = number
+            case Reserved(_, number):
+                assert number != self.reserved
+                self.reserved = number
+            case PresentationChanged(_, number):
+                assert number != self.presenter
+                self.presenter = number
             case LockChanged(_, locked):
                 assert locked != self.locked
                 self.locked = locked
@@ -289,6 +325,14 @@ class RoomMachine(RuleBasedStateMachine):
         assert seen == list(self.shadow.people.values())
         assert self.room.hands == self.shadow.hands
         assert self.room.speaker == self.shadow.speaker
+        assert self.room.look.layout == self.shadow.layout
+        shown = self.room.snapshot()
+        assert (shown.pinned, shown.reserved, shown.presenter) == (
+            self.shadow.pinned, self.shadow.reserved, self.shadow.presenter
+        )  # fmt: skip
+        for number in self.shadow.people:
+            own = self.room.look_of(number)
+            assert (own.layout if own else "") == self.shadow.own.get(number, "")
         assert self.room.locked == self.shadow.locked
         assert self.room.everybody_muted == self.shadow.everybody_muted
         assert self.room.ended == self.shadow.ended
@@ -308,6 +352,7 @@ class RoomMachine(RuleBasedStateMachine):
         assert [people[number].hand for number in room.hands] == list(range(1, len(room.hands) + 1))
         assert {n for n, person in people.items() if person.hand} == set(room.hands)
         assert room.speaker is None or room.speaker in inside
+        assert {room.presenter, room.reserved, room.in_view} - {None} <= inside
         assert {n for n, person in people.items() if person.speaking} == ({room.speaker} - {None})
         assert room._people.inside == len(inside)
         assert room._people.hosts == sum(person.role == "host" for person in people.values())
