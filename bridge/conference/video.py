@@ -20,6 +20,7 @@ from bridge.signalling.media_control import (
     parse_media_control,
 )
 from bridge.signalling.offer import Agreed
+from bridge.signalling.pictures import SLIDES
 from bridge.signalling.video_codec import VideoCapabilities, VideoPayload
 from bridge.signalling.video_line import AgreedVideo
 from bridge.worker.protocol import Address, SrtpKey
@@ -324,7 +325,7 @@ class VideoPlane:
         video = leg.video
         if video is None:
             return None
-        if label and leg.shown is not None and label in (leg.shown.label, "2"):
+        if label and leg.shown is not None and label in (leg.shown.label, SLIDES):
             return video.content
         return video.main
 
