@@ -356,5 +356,5 @@ def open_pairs(
         rtcp.append(odd)
     if not numbers:
         reason = trouble.strerror if trouble else "the range is empty"
-        raise OSError(trouble.errno if trouble else errno.EINVAL, f"no media port of {ports} on {host}: {reason}")
+        raise OSError(f"no media port of {ports.start}-{ports.stop - 1} on {host}: {reason}")
     return numbers, rtp, rtcp
