@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pylibsrtp import Policy, Session
@@ -32,9 +33,35 @@ class Camera(Terminal):
         self.began = time.monotonic()
         self.painting = self._paint
         self.up = False
+        self.flashes: list[float] = []
+        """When (seconds of :func:`time.time`) it sent the first picture of a flash."""
+        self._flash = 0
+        self.bright: list[tuple[int, float]] = []
+        """RTP timestamp and mean luma of each picture that came."""
+        self.mutate: Callable[[bytes], bytes] | None = None
+        """What becomes of each payload on its way out."""
+
+    def flash(self) -> None:
+        """Its next three pictures are white."""
+        self._flash = 3
+
+    def send_payload(self, payload: bytes, *, marker: bool = True) -> None:
+        super().send_payload(self.mutate(payload) if self.mutate else payload, marker=marker)
+
+    def _decoded(self, data: bytes) -> list[Any]:
+        found = super()._decoded(data)
+        self.bright += [
+            (self.frames[-1].timestamp, float(np.frombuffer(frame.planes[0], np.uint8)[::97].mean())) for frame in found
+        ]
+        return found
 
     def _paint(self, now: float) -> U8:
         self.shown = int((now - self.began) * RATE)
+        if self._flash:
+            if self._flash == 3:
+                self.flashes.append(time.time())
+            self._flash -= 1
+            return np.full((self.clip.height * 3 // 2, self.clip.width), 235, np.uint8)
         return self.clip.picture(self.shown)
 
     @property

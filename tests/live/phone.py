@@ -28,6 +28,7 @@ import numpy as np
 from pylibsrtp import Error, Policy, Session
 
 from bridge.io import Driver, Listener
+from bridge.media import rtcp
 from bridge.media.codecs.g711 import PCMU
 from bridge.media.wire import SO_TIMESTAMPNS
 from bridge.signalling import event as sip
@@ -56,6 +57,8 @@ PROFILES = {
 }
 DIGITS = "0123456789*#ABCD"
 """In the order of RFC 4733's event codes."""
+CLICK = b"\x00\x80" * (SAMPLES // 2)
+"""Full scale at 4 kHz, in u-law."""
 Gait = Literal["talking", "mute", "gone"]
 
 
@@ -373,6 +376,10 @@ class Phone:
         self.packets: list[Packet] = []
         self.reports = 0
         """RTCP packets that came."""
+        self.sender_reports: list[rtcp.SenderReport] = []
+        self.clicks: list[float] = []
+        """When (seconds of :func:`time.time`) it sent clicks."""
+        self._clicking = False
         self.undecryptable = 0
         self._out: Session | None = None
         self._in: Session | None = None
@@ -424,6 +431,10 @@ class Phone:
         assert self.agreed.remote is not None
         return self.agreed.remote
 
+    def click(self) -> None:
+        """In its next packet: 20 ms as loud as can be."""
+        self._clicking = True
+
     def press(self, digits: str) -> None:
         """Send DTMF as telephone-events, 100 ms each and 100 ms between two."""
         for digit in digits:
@@ -448,6 +459,9 @@ class Phone:
         payload_type, payload, timestamp, marker = agreed.send.payload_type, self._payload, self.timestamp, 0
         if self.gait == "mute":
             payload = b"\xff" * SAMPLES
+        if self._clicking:
+            self._clicking, payload = False, CLICK
+            self.clicks.append(time.time())
         if self._keys:
             code, left = self._keys.pop(0)
             if left > 1:
@@ -472,10 +486,13 @@ class Phone:
     def _reported(self, data: bytes) -> None:
         try:
             if self._in is not None:
-                self._in.unprotect_rtcp(data)
+                data = self._in.unprotect_rtcp(data)
             self.reports += 1
         except Error:
             self.undecryptable += 1
+            return
+        with contextlib.suppress(rtcp.RtcpError):
+            self.sender_reports += [each for each in rtcp.parse(data) if isinstance(each, rtcp.SenderReport)]
 
     def _read(self) -> None:
         for _ in range(64):
