@@ -276,10 +276,15 @@ class Assembly:
         if not (video.enabled and video.presentation):
             return None
         self._floors = FloorSockets(control.settle_soon)
+        host = derived.media_host(self._settings)
         try:
-            port = await self._floors.open(derived.media_host(self._settings), video.bfcp_port)
+            port = await self._floors.open(host, video.bfcp_port)
         except OSError as error:
-            raise OSError(f"[video] bfcp_port {video.bfcp_port}: {error.strerror or error}") from None
+            # Terminals read the port in each call's SDP, so any other does as well: a firewall's rule may not know it.
+            port = await self._floors.open(host, 0)
+            logger.warning(
+                "[video] bfcp_port is taken; another serves", wanted=video.bfcp_port, port=port, error=str(error)
+            )
         self._parts.push_async_callback(self._floors.close)
         return FloorPorts(port, port)
 

@@ -190,7 +190,9 @@ def _floor(settings: Settings) -> Iterator[Finding]:
         open_socket(host, port, buffer=4096).close()
     except OSError as error:
         fault = say("{port} is not free: {error}", port=port, error=translated(error.strerror or str(error)))
-        yield Finding("error", "BFCP", fault, say("Set another [video] bfcp_port, or presentation = false."))
+        yield Finding(
+            "warning", "BFCP", fault, say("Any other port serves; set [video] bfcp_port where a firewall must know it.")
+        )
     else:
         yield Finding("ok", "BFCP", say("port {port} is free", port=port))
 

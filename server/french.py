@@ -188,8 +188,8 @@ CHECK = {
     "none of {ports} is free: {error}": "aucun de {ports} n'est libre : {error}",
     "video ports": "ports d'images",
     "{port} is not free: {error}": "{port} n'est pas libre : {error}",
-    "Set another [video] bfcp_port, or presentation = false.": (
-        "Choisissez un autre [video] bfcp_port, ou presentation = false."
+    "Any other port serves; set [video] bfcp_port where a firewall must know it.": (
+        "Tout autre port convient ; fixez [video] bfcp_port si un pare-feu doit le connaître."
     ),
     "port {port} is free": "le port {port} est libre",
     "pictures are turned off": "les images sont éteintes",
@@ -445,7 +445,6 @@ API = {
     "[media] ports {sound} and [video] ports {pictures} overlap: give each a range of its own": (
         "[media] ports {sound} et [video] ports {pictures} se chevauchent : donnez à chacun sa propre plage"
     ),
-    "[video] bfcp_port {port}: {error}": "[video] bfcp_port {port} : {error}",
     "[video] ports {ports}: {error}": "[video] ports {ports} : {error}",
     "{count} pictures are being taken already: ask again in a moment.": (
         "{count} images sont déjà en cours : redemandez dans un instant."

@@ -84,6 +84,9 @@ class Reception:
         user = self._identity.prove(incoming, now)
         if user is None:
             return
+        if request.method == "INVITE" and not self._admission.take(now):
+            # After the proof: whoever can't prove anything uses up nobody's turn.
+            raise Refused(503, headers=self._later())
         match request.method:
             case "INVITE":
                 self._invite(incoming, user, now)
@@ -117,11 +120,11 @@ class Reception:
         return [("Retry-After", str(wait + self._stack.rng.randint(0, wait)))]
 
     def _admit(self, request: Request, now: float) -> None:
-        """Full, or too quick: say so before any work."""
+        """Full, or seen already: say so before any work."""
         settings = self._stack.settings
         if _merge_key(request) in self._recent:
             raise Refused(482)
-        if self.draining or len(self._stack.calls) >= settings.max_calls or not self._admission.take(now):
+        if self.draining or len(self._stack.calls) >= settings.max_calls:
             raise Refused(503, headers=self._later())
 
     def _register(self, incoming: Incoming, user: str, now: float) -> None:

@@ -368,12 +368,13 @@ class Beat:
 
     def _set_talker(self, command: say.SetTalker, now: float) -> None:
         table = self.table
+        room = table.rooms[command.room]
         row = table.rows.get(command.stream, -1)
         if row < 0:
             row = table.add(command.stream, now)
         table.simulated[row] = True
         table.muted[row] = command.muted
-        table.room[row] = table.rooms[command.room]
+        table.room[row] = room
         table.generation += 1
         self._talkers.set(row, int(table.room[row]), command.clips, command.turn, command.turns)
 

@@ -32,6 +32,10 @@ GLANCES_A_BEAT = 1024
 """Of a flood on a port where somebody is awaited so many sources are compared."""
 CANDIDATES = 256
 """Sources on probation at once; the oldest is forgotten first."""
+REPORTS_A_ROW = 8
+"""RTCP packets of one stream read a batch: feedback on video comes a few times a frame, the rest is a flood."""
+REPORTS = 4096
+"""RTCP packets that wait to be read."""
 PROBATION = 2
 """Packets in sequence from one new source before it is believed (RFC 3550 A.1, MIN_SEQUENTIAL)."""
 MOVE_AFTER = 0.3
@@ -242,10 +246,16 @@ class Intake:
             self._latched(row, address_text(source))
 
     def _set_reports_aside(self, batch: Batch, rows: Rows, is_rtcp: NDArray[np.bool_]) -> None:
+        taken: dict[int, int] = {}
         for n in np.flatnonzero(is_rtcp & (rows >= 0)).tolist():
+            row = int(rows[n])
+            taken[row] = taken.get(row, 0) + 1
+            if taken[row] > REPORTS_A_ROW or len(self.reports) >= REPORTS:
+                self.counters.malformed += 1
+                continue
             slot, length = int(batch.slots[n]), int(batch.lengths[n])
             data = self._pool.memory[slot, :length].tobytes()
-            self.reports.append(Report(int(rows[n]), data, float(batch.arrivals[n])))
+            self.reports.append(Report(row, data, float(batch.arrivals[n])))
 
     # ------------------------------------------------------------------------------------ strangers
 
