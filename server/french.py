@@ -189,7 +189,7 @@ CHECK = {
     "video ports": "ports d'images",
     "{port} is not free: {error}": "{port} n'est pas libre : {error}",
     "Any other port serves; set [video] bfcp_port where a firewall must know it.": (
-        "Tout autre port convient ; fixez [video] bfcp_port si un pare-feu doit le connaître."
+        "Tout autre port convient; fixez [video] bfcp_port si un pare-feu doit le connaître."
     ),
     "port {port} is free": "le port {port} est libre",
     "pictures are turned off": "les images sont éteintes",
