@@ -4,6 +4,7 @@
 need=""
 have() { command -v "$1" >/dev/null 2>&1; }
 have baresip || need="$need baresip-core"
+[ -e /usr/lib/baresip/modules/avcodec.so ] || need="$need baresip-ffmpeg"
 have linphonec || need="$need linphone-cli"
 have sipp || need="$need sip-tester"
 have svmap || have sipvicious_svmap || need="$need sipvicious"
