@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -246,12 +248,46 @@ def rooms(server: Server = DEFAULT_SERVER) -> None:
 def call(
     uri: Annotated[str, typer.Argument(help=say("whom to call, as sip:alice@192.0.2.7"))],
     room: Annotated[str, typer.Option("--room", help=say("the room that the call joins"))],
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help=say("tell how the call went"))] = True,
     server: Server = DEFAULT_SERVER,
 ) -> None:
-    answer = _ask(server, "POST", f"/api/v1/rooms/{quote(room, safe='')}/calls", uri=uri)
-    number = answer["participant"]
-    said = say("Calling {uri} into room {room} (participant {participant}).", uri=uri, room=room, participant=number)
-    out.print(Text(said), soft_wrap=True)
+    with contextlib.ExitStack() as stack:
+        # The events first, so that none of the call's is missed.
+        events = stack.enter_context(_events(server)) if wait else iter(())
+        answer = _ask(server, "POST", f"/api/v1/rooms/{quote(room, safe='')}/calls", uri=uri)
+        number = answer["participant"]
+        said = say(
+            "Calling {uri} into room {room} (participant {participant}).", uri=uri, room=room, participant=number
+        )
+        out.print(Text(said), soft_wrap=True)
+        for event in events:
+            if event.get("participant") != number:
+                continue
+            if event["event"] in ("Joined", "Waiting"):
+                out.print(Text(say("{uri} has answered.", uri=uri)), soft_wrap=True)
+                return
+            if event["event"] == "CallOver":
+                why = f"{event['code']} {translated(event['reason'])}".strip()
+                _complain("visiopont", say("{uri} did not come: {reason}.", uri=uri, reason=why))
+                raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _events(server: str) -> Iterator[Iterator[dict[str, Any]]]:
+    """What happens at the bridge, from now on; nothing where it can't be followed."""
+    followed = False
+    try:
+        # The stream says something every 15 s, if only that it is there.
+        with httpx.stream("GET", server.rstrip("/") + "/api/v1/events", timeout=httpx.Timeout(10, read=45)) as answer:
+            followed = True
+            yield (
+                json.loads(text.partition(":")[2])
+                for text in (answer.iter_lines() if answer.is_success else ())
+                if text.startswith("data:")
+            )
+    except httpx.HTTPError:
+        if not followed:
+            yield iter(())
 
 
 @app.command(cls=Command, help=say("Send a participant's terminal to somebody else: it calls them and leaves here."))

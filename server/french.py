@@ -101,6 +101,9 @@ ANSWERS = {
     "host": "hôte",
     "guest": "invité",
     "being called": "en cours d'appel",
+    "tell how the call went": "dire l'issue de l'appel",
+    "{uri} has answered.": "{uri} a répondu.",
+    "{uri} did not come: {reason}.": "{uri} n'est pas venu : {reason}.",
     "Calling {uri} into room {room} (participant {participant}).": (
         "Appel de {uri} pour la salle {room} (participant {participant})."
     ),

@@ -285,12 +285,18 @@ def test_the_commands_show_and_move_a_running_bridge(tmp_path: Path) -> None:
     async def call() -> None:
         async with phone(running.udp) as mine:
             host, port = mine.flow.local
-            assert await asyncio.to_thread(command, "call", f"sip:bob@{host}:{port}", "--room", "demo") == (
-                0,
-                f"Calling sip:bob@{host}:{port} into room demo (participant 4).\n",
-            )
+            bob = f"sip:bob@{host}:{port}"
+            calling = f"Calling {bob} into room demo (participant %d).\n"
+            assert await asyncio.to_thread(command, "call", bob, "--room", "demo", "--no-wait") == (0, calling % 4)
             assert (await mine.next(sip.IncomingCall)).offer
             assert "being called" in (await asyncio.to_thread(command, "rooms"))[1]
+            told = asyncio.create_task(asyncio.to_thread(command, "call", bob, "--room", "demo"))
+            second = await mine.next(sip.IncomingCall)
+            mine.endpoint.reject(second.call, 486, time.monotonic())
+            mine.driver.drain()
+            code, said = await told
+            assert (code, said.startswith(calling % 5)) == (1, True)
+            assert f"{bob} did not come: 486 Busy Here." in said
 
     with bridge(tmp_path, command="demo") as running:
         code, said = command("rooms")
