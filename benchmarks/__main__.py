@@ -10,7 +10,7 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from . import page, quality
+from . import page, pictures, quality
 from .processes import machine
 from .scenarios import SCENARIOS, Options, Result, as_plain, prepare
 
@@ -58,7 +58,9 @@ def judge_quality(port: int) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "scenarios", nargs="*", help=f"of {', '.join(SCENARIOS)}; all of these if none is named; or quality"
+        "scenarios",
+        nargs="*",
+        help=f"of {', '.join(SCENARIOS)}; all of these if none is named; or quality, or pictures",
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="counted in each run")
     parser.add_argument("--runs", type=int, default=3, help="of each measurement; the median is shown")
@@ -68,6 +70,8 @@ def main() -> int:
     options = Options(asked.seconds, asked.runs, asked.port)
     if asked.scenarios == ["quality"]:
         return judge_quality(asked.port)
+    if asked.scenarios == ["pictures"]:
+        return pictures.judge()
     unknown = [name for name in asked.scenarios if name not in SCENARIOS]
     if unknown:
         parser.error(f"no scenario {unknown[0]!r}; there are {', '.join(SCENARIOS)}")

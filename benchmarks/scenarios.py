@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy as np
 
 from bridge.worker.protocol import Report, SetRoom
 
-from . import calls, compose, sounds
+from . import calls, compose, glass, sounds
 from .callers import Callers
 from .crowd import Crowd, Outcome, stay_on
 from .echo import EchoServer
@@ -364,6 +365,35 @@ def composing(options: Options) -> list[Result]:
     ]
 
 
+def glass_to_glass(options: Options) -> list[Result]:
+    """From a picture's sending to the last packet of the composed picture that shows it."""
+    found = medians([glass.added_delay(options.port) for _ in range(options.runs)])
+    met = found["latency_p50_ms"] <= 60
+    return [Result("added latency of pictures", 2, found, "p50 <= 60 ms", met)]
+
+
+def beside_video(options: Options) -> list[Result]:
+    """Audio on a CPU that video processes have no end of work on; and, before and after that, audio alone."""
+    meeting = Meeting.one_room(200)
+    alone = [worker_figures(meeting, options)]
+    loads = [glass.Saturation(40, options.port + 300 + 40 * n, options.seconds + 15) for n in range(3)]
+    try:
+        time.sleep(10.0)  # until their clips are encoded and their terminals are there
+        found = worker_figures(meeting, options)
+        each = [load.figures() for load in loads]
+        found |= {key: round(sum(row[key] for row in each), 3) for key in each[0]}
+    finally:
+        for load in loads:
+            load.close()
+    alone.append(worker_figures(meeting, options))
+    # Of the beats that are counted one may fall on the other side of the end.
+    met = found["loss"] * options.seconds * 50 <= 1.01 and found["beat_p99_ms"] < 20
+    return [
+        Result("audio alone", 200, medians(alone)),
+        Result("audio, video overloaded on the same CPU", 200, found, "no loss, beat p99 < 20 ms", met),
+    ]
+
+
 SCENARIOS: dict[str, Callable[[Options], list[Result]]] = {
     "kernel": kernel,
     "crowded": crowded,
@@ -376,6 +406,8 @@ SCENARIOS: dict[str, Callable[[Options], list[Result]]] = {
     "memory": memory,
     "calls": placed_calls,
     "compose": composing,
+    "glass": glass_to_glass,
+    "beside": beside_video,
     "janus": janus,
 }
 
