@@ -93,7 +93,7 @@ class Camera:
             for event in assembler.take(at):
                 if not isinstance(event, Frame) or event.timestamp not in whole:
                     continue
-                for frame in decoder.decode(Packet(event.data)):  # type: ignore[attr-defined]
+                for frame in decoder.decode(Packet(event.data)):
                     told = Seen(np.asarray(frame.to_ndarray())).number(tile, self.clip)
                     number = -1 if told is None else told % 1000
                     if WARM <= number < len(self.sent) and number not in found:

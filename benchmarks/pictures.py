@@ -200,9 +200,9 @@ def damage(side: str, loss: float, *, nack: bool) -> Damage:
         clip = Clip(1)
         ends = []
         for number in (1, 2):
-            lossy = {"loss_out": loss} if (side == "sender", number) == (True, 1) else {}
-            lossy |= {"loss_in": loss} if (side == "receiver", number) == (True, 2) else {}
-            end = Distant(number, studio.ports[0], sending=number == 1, nack=nack, **lossy)
+            out = loss if (side, number) == ("sender", 1) else 0.0
+            into = loss if (side, number) == ("receiver", 2) else 0.0
+            end = Distant(number, studio.ports[0], sending=number == 1, nack=nack, loss_out=out, loss_in=into)
             studio.terminals.append(end)
             studio.tell(end.spec(1))
             ends.append(end)

@@ -57,7 +57,7 @@ MODERATE_AGAIN = 10.0
 """Seconds after which a TMMBR is repeated: its answer is not waited for (RFC 5104 §3.5.4)."""
 SEEN_BITS, UNSEEN_BITS = 2_000_000, 64_000
 """Bits a second that who is seen and who is not is asked for: 720p's worth, and as little as is a picture still."""
-BACK = 1.0
+BACK = 0.6
 """Seconds after which who came back from hold, or turned his camera off or on, gets a keyframe once more: baresip 1.0
 loses packets at such a moment, or adds a keyframe to the frame that the hold cut short, and asks for nothing."""
 ASK_BY_INFO = 2.0
