@@ -119,7 +119,10 @@ class Heard:
     def sound(self) -> Sound:
         """The samples as a phone would play them: each packet where its timestamp says, silence where none came."""
         start = self.packets[0].timestamp
-        places = [(packet.timestamp - start) % 2**32 for packet in self.packets]
+        places = [(packet.timestamp - start + 2**31) % 2**32 - 2**31 for packet in self.packets]
+        first = min(places)  # two may come in the wrong order
+        places = [place - first for place in places]
+        assert max(places) < 600 * RATE, f"timestamps that jump by {max(places) / RATE:.0f} s"
         samples = np.zeros(max(places) + SAMPLES)
         for place, packet in zip(places, self.packets, strict=True):
             pcm = PCMU.decode_rows(np.frombuffer(packet.payload, np.uint8)[None])[0]

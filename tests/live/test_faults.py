@@ -137,7 +137,7 @@ def test_registrations_survive_a_killed_control_process(tmp_path: Path, exchange
         server.start()
         assert server.status()["registrations"] == 1
         server.room("calls")
-        answer = server.api.post("/api/v1/rooms/calls/calls", json={"uri": "sip:desk@127.0.0.1"})
+        answer = server.api.post("/api/v1/rooms/calls/calls", json={"uri": server.uri("desk")})
         assert answer.is_success, answer.text
         until(lambda: line.incoming, "a call to the terminal")
         until(lambda: server.people("calls"), "the terminal in the room")
