@@ -38,7 +38,7 @@ from .floor import FloorSockets
 from .journal import Journal
 from .metrics import Figures, Metrics, VideoFigures, WorkerFigures
 from .registry import Registry
-from .status import Picture, VideoWorkerStatus, WorkerStatus, count, together
+from .status import Picture, count, together, video_worker_status, worker_status
 
 log = structlog.get_logger("control")
 
@@ -91,8 +91,8 @@ class Control:
         self.journal, self.counters, self.feed = journal, metrics, feed
         self.version, self.max_rooms, self.media_ports = version, max_rooms, media_ports
         self.video_ports = video_ports
-        self.worker_status = WorkerStatus()
-        self.video_status = VideoWorkerStatus()
+        self.worker_status = worker_status()
+        self.video_status = video_worker_status()
         self.seeing: Mapping[int, VideoWorker] = {}
         self._floors: FloorSockets | None = None
         self._snapshots: dict[int, asyncio.Future[str]] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -18,10 +18,8 @@ from bridge.conference.settings import RoomSettings
 from bridge.conference.snapshot import RoomSnapshot
 from bridge.conference.status import MediaStatus, RoomStatus
 from bridge.conference.video import VideoStatus
-from bridge.worker.client import Worker
 from bridge.worker.protocol import Report
 from bridge.worker.protocol_video import VideoReport
-from bridge.worker.video.client import VideoWorker
 
 FRESH = 0.5
 """Seconds: figures come from the workers once a second."""
@@ -150,24 +148,42 @@ def _head(room: RoomSnapshot | RoomSettings) -> dict[str, Any]:
     }
 
 
-class WorkerStatus:
-    """The workers, with the share of a core that each used between its last two reports."""
+R = TypeVar("R", Report, VideoReport)
 
-    def __init__(self) -> None:
-        self.reports: dict[int, Report] = {}
+
+class Process(Protocol):
+    """A media process, as far as it is shown."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def streams(self) -> int: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def failed(self) -> bool: ...
+
+
+class ProcessStatus(Generic[R]):
+    """The processes of one kind, with the share of a core that each used between its last two reports."""
+
+    def __init__(self, figures: Mapping[str, float]) -> None:
+        """``figures``: which of a report's are shown, and what stands for them before the first one."""
+        self.reports: dict[int, R] = {}
+        self._figures = figures
         self._cpu: dict[int, float] = {}
         self._since: dict[int, float] = {}
 
-    def reported(self, worker: int, report: Report, now: float) -> None:
+    def reported(self, worker: int, report: R, now: float) -> None:
         before, since = self.reports.get(worker), self._since.get(worker, now)
         if before is not None and now > since:
             self._cpu[worker] = max(0.0, report.cpu_seconds - before.cpu_seconds) / (now - since)
         self.reports[worker], self._since[worker] = report, now
 
-    def shown(self, workers: Mapping[int, Worker]) -> list[dict[str, Any]]:
+    def shown(self, workers: Mapping[int, Process]) -> list[dict[str, Any]]:
         return [self._shown(number, worker) for number, worker in workers.items()]
 
-    def _shown(self, number: int, worker: Worker) -> dict[str, Any]:
+    def _shown(self, number: int, worker: Process) -> dict[str, Any]:
         report = self.reports.get(number)
         return {
             "number": number,
@@ -176,51 +192,21 @@ class WorkerStatus:
             "restarts": worker.restarts,
             "failed": worker.failed,
             "cpu": round(self._cpu.get(number, 0.0), 3),
-            "beat_p50_ms": report.beat_p50_ms if report else 0.0,
-            "beat_p99_ms": report.beat_p99_ms if report else 0.0,
-            "beat_max_ms": report.beat_max_ms if report else 0.0,
-            "beats_late": report.beats_late if report else 0,
-            "strangers": report.strangers if report else 0,
-            "malformed": report.malformed if report else 0,
+            **{name: getattr(report, name) if report else nothing for name, nothing in self._figures.items()},
         }
 
 
-class VideoWorkerStatus:
-    """The video workers, likewise."""
+def worker_status() -> ProcessStatus[Report]:
+    """The audio workers."""
+    beat = {"beat_p50_ms": 0.0, "beat_p99_ms": 0.0, "beat_max_ms": 0.0, "beats_late": 0}
+    return ProcessStatus({**beat, "strangers": 0, "malformed": 0})
 
-    def __init__(self) -> None:
-        self.reports: dict[int, VideoReport] = {}
-        self._cpu: dict[int, float] = {}
-        self._since: dict[int, float] = {}
 
-    def reported(self, worker: int, report: VideoReport, now: float) -> None:
-        before, since = self.reports.get(worker), self._since.get(worker, now)
-        if before is not None and now > since:
-            self._cpu[worker] = max(0.0, report.cpu_seconds - before.cpu_seconds) / (now - since)
-        self.reports[worker], self._since[worker] = report, now
-
-    def shown(self, workers: Mapping[int, VideoWorker]) -> list[dict[str, Any]]:
-        return [self._shown(number, worker) for number, worker in workers.items()]
-
-    def _shown(self, number: int, worker: VideoWorker) -> dict[str, Any]:
-        report = self.reports.get(number)
-        return {
-            "number": number,
-            "pid": worker.pid,
-            "streams": worker.streams,
-            "restarts": worker.restarts,
-            "failed": worker.failed,
-            "cpu": round(self._cpu.get(number, 0.0), 3),
-            "beat_p50_ms": report.beat_p50_ms if report else 0.0,
-            "beat_p99_ms": report.beat_p99_ms if report else 0.0,
-            "encodings": report.encodings if report else 0,
-            "encoded": report.encoded if report else 0,
-            "still": report.still if report else 0,
-            "decoded": report.decoded if report else 0,
-            "late": report.late if report else 0,
-            "strangers": report.strangers if report else 0,
-            "malformed": report.malformed if report else 0,
-        }
+def video_worker_status() -> ProcessStatus[VideoReport]:
+    """The video workers."""
+    beat = {"beat_p50_ms": 0.0, "beat_p99_ms": 0.0}
+    pictures = {"encodings": 0, "encoded": 0, "still": 0, "decoded": 0, "late": 0}
+    return ProcessStatus({**beat, **pictures, "strangers": 0, "malformed": 0})
 
 
 class Picture:
