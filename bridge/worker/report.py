@@ -19,8 +19,7 @@ from .table import SourceTable
 Rows: TypeAlias = NDArray[np.intp]
 
 REPORTS_A_BEAT = 64
-"""Incoming RTCP packets read a beat (3,000 streams make 12); a flood's rest waits, bounded, then falls."""
-WAITING = 4096
+"""Incoming RTCP packets read a beat (3,000 streams make 12); a flood's rest waits; how many, intake bounds."""
 
 
 class Reception(Protocol):
@@ -97,7 +96,6 @@ class Reporter:
         """Take what intake set aside; what is read is removed from the list."""
         batch = reports[:REPORTS_A_BEAT]
         del reports[: len(batch)]
-        del reports[WAITING:]
         for report in batch:
             row = report.row
             if not self._table.live[row]:
