@@ -46,6 +46,32 @@ class VideoLook(msgspec.Struct, frozen=True):
     """Participants without pictures have tiles with their names."""
 
 
+class VideoExtensions(msgspec.Struct, frozen=True):
+    """Ids of RTP header extensions as negotiated, 1 to 255 (RFC 8285); 0: not negotiated. The same in both directions."""
+
+    transport_sequence: int = 0
+    """``http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01``"""
+    absolute_time: int = 0
+    """``http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time``"""
+    mid: int = 0
+    """``urn:ietf:params:rtp-hdrext:sdes:mid`` (RFC 9143)"""
+    rid: int = 0
+    """``urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id`` (RFC 8852); the next is ``repaired-rtp-stream-id``."""
+    repaired_rid: int = 0
+
+
+class VideoLayer(msgspec.Struct, frozen=True):
+    """One of the encodings of one picture that a sender offers at once (simulcast, RFC 8853)."""
+
+    rid: str
+    """As in ``a=rid`` and in the header extension (RFC 8851, RFC 8852)."""
+    ssrc: int = 0
+    """Where SDP tells (``a=ssrc-group:SIM``); 0: the header extension does."""
+    max_width: int = 0
+    max_height: int = 0
+    """Of its restrictions (RFC 8851 §5); 0: none given."""
+
+
 # ---------------------------------------------------------------------------------------------- commands
 
 
@@ -117,8 +143,24 @@ class SetVideoStream(msgspec.Struct, frozen=True, tag=True):
     pli: bool = False
     fir: bool = False
     tmmbr: bool = False
+    remb: bool = False
+    """Likewise REMB (``a=rtcp-fb:* goog-remb``): he adapts what he sends to ours."""
+    transport_cc: bool = False
+    """Likewise transport-wide feedback (``a=rtcp-fb:* transport-cc``), with ``extensions.transport_sequence`` in what he
+    sends; what we send has it too, and his feedback chooses his tier."""
     orientation: int = 0
     """Header extension id of ``urn:3gpp:video-orientation`` in what he sends; 0: none."""
+    extensions: VideoExtensions = VideoExtensions()
+    mid: str = ""
+    """The media section's identification (RFC 5888), put into what we send where ``extensions.mid`` is negotiated."""
+    layers: tuple[VideoLayer, ...] = ()
+    """Simulcast that he sends, in the order of his SDP; empty: one stream. One of them is decoded, the one that fits the
+    size in which he is shown."""
+    bundle: int = 0
+    """The audio stream with which it shares a transport (BUNDLE, RFC 9143); 0: it has one of its own. Then ``port`` is
+    a bundle port (:attr:`.protocol.Begin.bundle_ports`), on whose socket, which the audio process reads, it is sent; its
+    packets come from the audio process under this number, and ``remote`` is the address that ICE chose, which no packet
+    changes."""
     send_state: SendState | None = None
     """None at first: the worker draws them at random. Retransmissions have its SSRC plus one."""
     srtp_send: SrtpKey | None = None
@@ -244,6 +286,10 @@ class VideoStreamReport(msgspec.Struct, frozen=True, array_like=True):
     discarded: int
     send_state: SendState
     receive_rollover: int
+    estimate: int = 0
+    """Bits a second that the way to him bears, as his feedback or REMB says; 0: nothing is known."""
+    layer: str = ""
+    """The RID that is decoded of his simulcast."""
 
 
 class VideoReport(msgspec.Struct, frozen=True, tag=True):
@@ -266,6 +312,10 @@ class VideoReport(msgspec.Struct, frozen=True, tag=True):
     malformed: int
     made: float = 0.0
     """When, on the machine's monotonic clock; 0.0: not said."""
+    lowered: int = 0
+    """Steps by which encodings are below what their receivers could take, in all, for want of processor time."""
+    load: float = 0.0
+    """Processor time that painting, encoding and decoding took in the last second, as a part of what there is."""
 
 
 VideoEvent = Ready | Latched | Silent | Trouble | KeyframeWanted | SnapshotDone | VideoReport
