@@ -54,6 +54,18 @@ _sendmmsg = _libc.sendmmsg
 _sendmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
 
 
+def receive_some(fd: int, headers: NDArray[Any]) -> int:
+    """``recvmmsg`` without waiting: how many of the :data:`MMSGHDR` rows were filled; 0 where nothing waits."""
+    got = _recvmmsg(fd, int(headers.ctypes.data), len(headers), socket.MSG_DONTWAIT, None) if len(headers) else 0
+    return max(0, int(got))
+
+
+def send_some(fd: int, headers: NDArray[Any]) -> int:
+    """``sendmmsg`` without waiting: how many :data:`MMSGHDR` rows the kernel took; at most 1,024 (UIO_MAXIOV)."""
+    sent = _sendmmsg(fd, int(headers.ctypes.data), len(headers), socket.MSG_DONTWAIT) if len(headers) else 0
+    return max(0, int(sent))
+
+
 def address_words(host: str, port: int) -> U32:
     """The eight words of a ``sockaddr_in6`` for an address given as text.
 
