@@ -2,8 +2,8 @@
 
 Browsers send voice and pictures to one port (BUNDLE, RFC 8843). The audio process reads it; what is video goes on to
 the video process over a pair of Unix datagram sockets: each record is :data:`HEAD` octets (the source's
-``sockaddr_in6``, the arrival, the socket's number), then the packet as it came. The video process gets a
-:class:`~.wire.Batch` as if it had read the port itself, kernel time stamps included.
+``sockaddr_in6``, the arrival, the socket's number, the audio stream's), then the packet as it came. The video process
+gets a :class:`~.wire.Batch` as if it had read the port itself, kernel time stamps included.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .wire import I32, IOVEC, MMSGHDR, SOCKADDR_WORDS, STRIDE, Batch, PacketPool
 
 Rows: TypeAlias = NDArray[np.intp]
 
-HEAD = np.dtype([("source", "u4", (SOCKADDR_WORDS,)), ("arrival", "f8"), ("socket", "i8")])
+HEAD = np.dtype([("source", "u4", (SOCKADDR_WORDS,)), ("arrival", "f8"), ("socket", "i8"), ("stream", "i8")])
 BUFFER = 4 << 20
 """Octets that may wait between the two: a beat's worth of some thousand packets, several times over."""
 
@@ -44,17 +44,22 @@ class Relay:
         self.dropped = 0
         """Packets that found the buffer full, so far: the reader hangs, or a flood is on."""
 
-    def send(self, batch: Batch, at: Rows) -> None:
-        """Hand on the packets ``at`` of a batch; their slots stay the caller's."""
+    def send(self, batch: Batch, at: Rows, streams: NDArray[np.int64]) -> None:
+        """Hand on the packets ``at`` of a batch, whose slots stay the caller's.
+
+        Args:
+            streams: (n,) whose they are, in control's numbers.
+        """
         at, rest = at[: self._capacity], at[self._capacity :]
         n = len(at)
         heads, iov = self._heads[:n], self._iov[:n]
         heads["source"], heads["arrival"], heads["socket"] = batch.sources[at], batch.arrivals[at], batch.sockets[at]
+        heads["stream"] = streams[:n]
         iov["base"][:, 1] = self._pool.addresses(batch.slots[at])
         iov["len"][:, 1] = batch.lengths[at]
         self.dropped += n - send_some(self._fd, self._headers[:n])
         if rest.size:
-            self.send(batch, rest)
+            self.send(batch, rest, streams[n:])
 
 
 class RelayReceiver:
@@ -69,8 +74,8 @@ class RelayReceiver:
         self._iov["len"][:, 1] = STRIDE - 64  # the tail stays ours (SRTP)
         self._slots: I32 = np.zeros(0, np.int32)
 
-    def receive(self) -> Batch:
-        """What waits, at most the capacity; slots are the caller's to give back."""
+    def receive(self) -> tuple[Batch, NDArray[np.int64]]:
+        """What waits, at most the capacity, and (n,) whose it is; slots are the caller's to give back."""
         wanted = self._capacity - len(self._slots)
         if wanted:
             self._slots = np.concatenate((self._slots, self._pool.take(wanted)))
@@ -80,13 +85,14 @@ class RelayReceiver:
         n = receive_some(self._fd, self._headers[:ready])
         heads = self._heads[:n].copy()
         slots, self._slots = self._slots[:n], self._slots[n:]
-        return Batch(
+        batch = Batch(
             slots=slots,
             lengths=self._headers["len"][:n].astype(np.int32) - HEAD.itemsize,
             sockets=heads["socket"].astype(np.intp),
             sources=heads["source"],
             arrivals=heads["arrival"],
         )
+        return batch, heads["stream"]
 
 
 def _lay_out(headers: NDArray[Any], iov: NDArray[Any], heads: NDArray[Any]) -> None:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -183,9 +183,20 @@ class Spare:
 class Supervisor(ABC, Generic[Sent, Told]):
     """One media process, whichever it is at the moment; its heirs know what it must be told after a death."""
 
-    def __init__(self, number: int, begin: Begin, sink: Callable[[int, Told], None], spare: Spare) -> None:
+    def __init__(
+        self,
+        number: int,
+        begin: Begin,
+        sink: Callable[[int, Told], None],
+        spare: Spare,
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        """Args:
+        descriptors: what goes with ``begin``: its bundle ports' sockets, its relays' ends. They stay the caller's.
+        """
         self.number = number
         self._begin = begin
+        self._descriptors = list(descriptors)
         self._sink = sink
         self._spare = spare
         self._process: _Process | None = None
@@ -268,7 +279,9 @@ class Supervisor(ABC, Generic[Sent, Told]):
         self._blocked = False
         self._heard = time.monotonic()
         asyncio.get_running_loop().add_reader(self._process.sock, self._read)
-        self._write(self._begin)
+        # The first that goes into a fresh socket: there is room for it. Where the process is dead, reading tells.
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._process.sock, [pack(self._begin)], self._descriptors)
 
     def _detach(self) -> None:
         if self._process is None:
@@ -403,8 +416,10 @@ class Supervisor(ABC, Generic[Sent, Told]):
 class Worker(Supervisor[Command, Event]):
     """One audio worker."""
 
-    def __init__(self, number: int, begin: Begin, sink: EventSink, spare: Spare) -> None:
-        super().__init__(number, begin, sink, spare)
+    def __init__(
+        self, number: int, begin: Begin, sink: EventSink, spare: Spare, descriptors: Sequence[int] = ()
+    ) -> None:
+        super().__init__(number, begin, sink, spare, descriptors)
         self._rooms: dict[int, SetRoom] = {}
         self._streams: dict[int, SetStream] = {}
         self._talkers: dict[int, SetTalker] = {}

@@ -27,6 +27,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """mallopt(3)"""
 FAILURES = 50
 """Beats that may fail (each may lose packet slots) before the process gives way to another."""
+MOST_DESCRIPTORS = 64
+"""Sockets and relays that come with the first command: a few for each worker of the other medium."""
 BACKLOG = 8 << 20
 """Bytes of events that wait for a control that does not read; then reports are left out."""
 
@@ -43,6 +45,8 @@ class Link:
         self._frames = Frames()
         self._out = bytearray()
         self.open = True
+        self.descriptors: list[int] = []
+        """What came with the first command; they are ours now."""
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -77,6 +81,18 @@ class Link:
             return []
         return self._frames.feed(data)
 
+    def _first(self) -> list[bytes]:
+        """As :meth:`commands`, with the descriptors that come along."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._sock, 1 << 18, MOST_DESCRIPTORS)
+        except (BlockingIOError, InterruptedError):
+            return []
+        except OSError:
+            data, descriptors = b"", []
+        self.descriptors += descriptors
+        self.open = bool(data)
+        return self._frames.feed(data)
+
     def wait(self, seconds: float) -> bool:
         """Until control says something (true) or the time has passed."""
         return bool(select.select([self._sock], [], [], seconds)[0])
@@ -85,7 +101,7 @@ class Link:
         """Block for the first command; what came with it is for later."""
         while self.open:
             self.wait(60.0)
-            found = self.commands()
+            found = self._first()
             if found:
                 command = self._unpack(found[0])
                 return (command if isinstance(command, Begin) else None), found[1:]

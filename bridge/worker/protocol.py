@@ -77,6 +77,12 @@ class Begin(msgspec.Struct, frozen=True, tag=True):
     """0: from the operating system."""
     cpu: int = -1
     """Bind the process to this CPU; -1: wherever."""
+    bundle_ports: tuple[int, ...] = ()
+    """Ports shared with the other medium's process. Their sockets are control's, so that they outlive a process; with
+    this command come a descriptor of each, then those of :attr:`relays`."""
+    relays: int = 0
+    """How many ends of :mod:`bridge.media.relay` come with it: an audio process has one to write to, a video process
+    one to read from for each audio process that goes with it."""
 
 
 class SetRoom(msgspec.Struct, frozen=True, tag=True):
@@ -135,6 +141,13 @@ class SetStream(msgspec.Struct, frozen=True, tag=True):
     """Send RTCP XR (RFC 3611) VoIP metrics: the peer asked with rtcp-xr."""
     at_home: bool = False
     """No NAT is between (its signalling comes from ``remote``'s host): its first packet comes from that host."""
+    keyed: bool = False
+    """Its keys come by DTLS (RFC 5764): without :attr:`srtp_receive` nothing is taken, without :attr:`srtp_send`
+    nothing is sent, and what else comes to its port (STUN, DTLS) is :class:`Datagrams`."""
+    fixed: bool = False
+    """``remote`` is what ICE chose (RFC 8445): no packet moves it."""
+    elsewhere: tuple[int, ...] = ()
+    """Payload types that are video (BUNDLE, RFC 9143): handed on to the video process, as RTCP is besides."""
     cname: str = ""
 
 
@@ -193,11 +206,25 @@ class SetTalker(msgspec.Struct, frozen=True, tag=True):
     """It goes on talking, and nobody hears it."""
 
 
+class Datagram(msgspec.Struct, frozen=True, array_like=True):
+    remote: Address
+    data: bytes
+
+
+class Datagrams(msgspec.Struct, frozen=True, tag=True):
+    """STUN and DTLS, to or from one of our ports (RFC 7983): the worker carries them and reads none."""
+
+    port: int
+    packets: tuple[Datagram, ...]
+
+
 class Stop(msgspec.Struct, frozen=True, tag=True):
     """Send RTCP BYE for all streams and end."""
 
 
-Command = Begin | SetRoom | DropRoom | SetStream | DropStream | Say | Hush | Capture | SendKeys | SetTalker | Stop
+Command = (
+    Begin | SetRoom | DropRoom | SetStream | DropStream | Say | Hush | Capture | SendKeys | SetTalker | Datagrams | Stop
+)
 
 # ------------------------------------------------------------------------------------------------ events
 
@@ -302,7 +329,7 @@ class Trouble(msgspec.Struct, frozen=True, tag=True):
     room: int = 0
 
 
-Event = Ready | Latched | Key | Speaking | Silent | Said | Captured | Report | Trouble
+Event = Ready | Latched | Key | Speaking | Silent | Said | Captured | Datagrams | Report | Trouble
 
 _encoder = msgspec.msgpack.Encoder()
 _commands: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)

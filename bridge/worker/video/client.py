@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -39,11 +39,19 @@ so that no SRTP packet index comes twice (RFC 3711 §9.1)."""
 class VideoWorker(Supervisor[VideoCommand, VideoEvent]):
     """One video worker, whichever process it is at the moment."""
 
-    def __init__(self, number: int, begin: Begin, sink: Callable[[int, VideoEvent], None], spare: Spare) -> None:
+    def __init__(
+        self,
+        number: int,
+        begin: Begin,
+        sink: Callable[[int, VideoEvent], None],
+        spare: Spare,
+        descriptors: Sequence[int] = (),
+    ) -> None:
         """Args:
         spare: of the module :data:`VIDEO`.
+        descriptors: as a :class:`Supervisor`'s.
         """
-        super().__init__(number, begin, sink, spare)
+        super().__init__(number, begin, sink, spare, descriptors)
         self._rooms: dict[int, SetVideoRoom] = {}
         self._streams: dict[int, SetVideoStream] = {}
         self._painted: dict[int, SetPainted] = {}
