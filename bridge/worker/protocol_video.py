@@ -47,7 +47,7 @@ class VideoLook(msgspec.Struct, frozen=True):
 
 
 class VideoExtensions(msgspec.Struct, frozen=True):
-    """Ids of RTP header extensions as negotiated, 1 to 255 (RFC 8285); 0: not negotiated. The same in both directions."""
+    """Ids of RTP header extensions as negotiated, 1 to 14 (RFC 8285 §4.2), the same in both directions; 0: none."""
 
     transport_sequence: int = 0
     """``http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01``"""
@@ -146,21 +146,20 @@ class SetVideoStream(msgspec.Struct, frozen=True, tag=True):
     remb: bool = False
     """Likewise REMB (``a=rtcp-fb:* goog-remb``): he adapts what he sends to ours."""
     transport_cc: bool = False
-    """Likewise transport-wide feedback (``a=rtcp-fb:* transport-cc``), with ``extensions.transport_sequence`` in what he
-    sends; what we send has it too, and his feedback chooses his tier."""
+    """Likewise transport-wide feedback (``a=rtcp-fb:* transport-cc``), with ``extensions.transport_sequence``: ours of
+    what he sends, his, which chooses his tier, of what we send."""
     orientation: int = 0
     """Header extension id of ``urn:3gpp:video-orientation`` in what he sends; 0: none."""
     extensions: VideoExtensions = VideoExtensions()
     mid: str = ""
     """The media section's identification (RFC 5888), put into what we send where ``extensions.mid`` is negotiated."""
     layers: tuple[VideoLayer, ...] = ()
-    """Simulcast that he sends, in the order of his SDP; empty: one stream. One of them is decoded, the one that fits the
-    size in which he is shown."""
+    """Simulcast that he sends, in the order of his SDP; empty: one stream. The one is decoded that fits the size in
+    which he is shown."""
     bundle: int = 0
     """The audio stream with which it shares a transport (BUNDLE, RFC 9143); 0: it has one of its own. Then ``port`` is
-    a bundle port (:attr:`.protocol.Begin.bundle_ports`), on whose socket, which the audio process reads, it is sent; its
-    packets come from the audio process under this number, and ``remote`` is the address that ICE chose, which no packet
-    changes."""
+    a bundle port, whose socket the audio process reads and we send on; its packets come from that process as they came
+    to it, and ``remote`` is the address that ICE chose, which no packet changes."""
     send_state: SendState | None = None
     """None at first: the worker draws them at random. Retransmissions have its SSRC plus one."""
     srtp_send: SrtpKey | None = None

@@ -22,17 +22,16 @@ from .. import protocol_video as show
 from ..intake import Intake, Packets
 from ..ports import open_ports
 from ..protocol import Address, Begin
-from ..protocol_video import SetVideoRoom, SetVideoStream
 from ..report import Reporter
-from ..table import NO_ADDRESS, TableFull
 from .answers import Answers
+from .commands import Commands
 from .crew import Crew
 from .encoding import Encoding, Work
-from .fanout import MOST_PAYLOAD, Fanout
+from .fanout import Fanout
 from .figures import Figures
 from .painted import Painted
 from .reception import Reception
-from .room import Numbers, VideoRoom, Viewer, key_of, look_of, pictures_for
+from .room import VideoRoom, Viewer, key_of, pictures_for
 from .snapshot import Snapshots
 from .source import Source, Wants
 from .table import RTX, VideoTable
@@ -57,9 +56,6 @@ MODERATE_AGAIN = 10.0
 """Seconds after which a TMMBR is repeated: its answer is not waited for (RFC 5104 §3.5.4)."""
 SEEN_BITS, UNSEEN_BITS = 2_000_000, 64_000
 """Bits a second that who is seen and who is not is asked for: 720p's worth, and as little as is a picture still."""
-BACK = 0.6
-"""Seconds after which who came back from hold, or turned his camera off or on, gets a keyframe once more: baresip 1.0
-loses packets at such a moment, or adds a keyframe to the frame that the hold cut short, and asks for nothing."""
 ASK_BY_INFO = 2.0
 """Seconds between two requests by SIP INFO: they go through signalling, and old terminals choke on many."""
 
@@ -70,46 +66,46 @@ class VideoBeat:
     def __init__(
         self, begin: Begin, emit: Callable[[msgspec.Struct], None], now: float, *, threads: int | None = None
     ) -> None:
-        self._emit = emit
+        self.emit = emit
         self._rng = np.random.default_rng(begin.seed or None)
         self._numbers, self._rtp, self._rtcp = open_ports(begin.host, begin.ports, dscp=VIDEO)
         self._fds = [s.fileno() for s in self._rtp]
         self._rtcp_fds = [s.fileno() for s in self._rtcp]
-        self._index = {port: n for n, port in enumerate(self._numbers)}
+        self.index = {port: n for n, port in enumerate(self._numbers)}
         n = begin.capacity
         self.table = VideoTable(n, len(self._fds), self._rng)
         self._pool = PacketPool(16384)
         self._media = Receiver(self._pool, 4096)
         self._control = Receiver(self._pool, 512)
         self.reception = Reception(n)
-        self._srtp = SrtpTable(n, repeat=True)
-        self._intake = Intake(self.table, self._pool, self._srtp, self._keep, self._on_latched)
-        self.fanout = Fanout(self.table, self._srtp, self._fds)
-        self._answers = Answers(self.table, self.fanout)
+        self.srtp = SrtpTable(n, repeat=True)
+        self._intake = Intake(self.table, self._pool, self.srtp, self._keep, self._on_latched)
+        self.fanout = Fanout(self.table, self.srtp, self._fds)
+        self.answers = Answers(self.table, self.fanout)
         self.reporter = Reporter(
             self.table,
             self.reception,
-            self._srtp,
+            self.srtp,
             (self._fds, self._rtcp_fds),
             self._rng,
-            self._answers.lost,
-            self._answers.feedback,
+            self.answers.lost,
+            self.answers.feedback,
         )
-        self._answers.reply = self.reporter.send_one
-        self._answers.round_trip = lambda row: float(self.reporter.round_trip[row])
+        self.answers.reply = self.reporter.send_one
+        self.answers.round_trip = lambda row: float(self.reporter.round_trip[row])
         self.crew = Crew(threads)
         self.rooms: dict[int, VideoRoom] = {}
         """By control's number."""
         self.sources: dict[int, Source] = {}
         """Of watched rows."""
-        self._painted: dict[int, Painted] = {}
+        self.painted: dict[int, Painted] = {}
         """Simulated participants, by row."""
-        self._encoding_numbers = Numbers()
         self._live: list[Encoding] = []
         """Encodings with packets to send, maybe."""
         self.work = Work()
         self._figures = Figures(self)
-        self._snapshots = Snapshots(self.crew, self._emit)
+        self.snapshots = Snapshots(self.crew, self.emit)
+        self._commands = Commands(self, SLOT)
         self._decoded = 0
         """Frames of those who are no longer watched."""
         self._dirty = True
@@ -121,7 +117,7 @@ class VideoBeat:
         """When each row was last told how much to send."""
         self._said_silent: NDArray[np.float64] = np.zeros(n)
         self._beats = 0
-        self._back: dict[int, float] = {}
+        self.back: dict[int, float] = {}
         """When rows get a keyframe once more."""
         self._second = now
         emit(say.Ready(version=say.VERSION, pid=os.getpid(), ports=tuple(self._numbers)))
@@ -141,7 +137,7 @@ class VideoBeat:
         if self._beats % RTCP_EVERY == 0:
             self._intake.control(self._control.receive(self._rtcp_fds, now, realtime))
         if self._intake.reports:
-            self._answers.now = now
+            self.answers.now = now
             self.reporter.read(self._intake.reports, now, realtime)
         self._watch_sources(now)
         self.crew.collect()
@@ -159,7 +155,7 @@ class VideoBeat:
 
     def idle(self) -> bool:
         """There is nobody to hear or to show anything: beats may be few."""
-        return len(self.table.rows) <= len(self._painted) and not self._snapshots.waiting
+        return len(self.table.rows) <= len(self.painted) and not self.snapshots.waiting
 
     # ------------------------------------------------------------------------------------------- packets in
 
@@ -258,14 +254,14 @@ class VideoBeat:
             return
         packets: list[rtcp.Packet] = []
         if wants.missing and spec.nack:
-            packets += self._answers.nack(ours, wants.ssrc, wants.missing)
+            packets += self.answers.nack(ours, wants.ssrc, wants.missing)
         if wants.keyframe:
             if spec.pli or spec.fir:
                 self._fir[row] += 1
-                packets += self._answers.keyframe(ours, theirs, int(self._fir[row]), pli=spec.pli)
+                packets += self.answers.keyframe(ours, theirs, int(self._fir[row]), pli=spec.pli)
             elif now - self._info_at[row] >= ASK_BY_INFO:
                 self._info_at[row] = now
-                self._emit(show.KeyframeWanted(stream=spec.stream))
+                self.emit(show.KeyframeWanted(stream=spec.stream))
         if packets:
             self.reporter.send_one(row, packets)
 
@@ -276,7 +272,7 @@ class VideoBeat:
         found = room.streams.get(key)
         if found is not None:
             row = found[0]
-            painted = self._painted.get(row)
+            painted = self.painted.get(row)
             if painted is not None:
                 return painted.picture
             source = self.sources.get(row)
@@ -286,7 +282,7 @@ class VideoBeat:
     def paint(self, room: VideoRoom, key: int, now: float) -> None:
         """A simulated participant's picture of now."""
         found = room.streams.get(key)
-        painted = self._painted.get(found[0]) if found else None
+        painted = self.painted.get(found[0]) if found else None
         if painted is not None:
             painted.speaking = room.speaker == key
             painted.paint(now)
@@ -299,7 +295,7 @@ class VideoBeat:
         self._live = []
         for room in self.rooms.values():
             for key, (row, _) in room.streams.items():
-                if row in self._painted:
+                if row in self.painted:
                     room.chooser.picture(key, now)
             room.plan(now)
             for encoding in room.closed:
@@ -307,7 +303,7 @@ class VideoBeat:
             room.closed.clear()
             for pane in room.panes.values():
                 self._live += pane.encodings.values()
-            keys = room.sources(now) | self._snapshots.sources(room, now)
+            keys = room.sources(now) | self.snapshots.sources(room, now)
             seen |= {room.streams[key][0] for key in keys if key in room.streams}
         new = (now - table.since < NEW) & table.heard & table.live & (table.pictured == 0)
         watching = {row for room in self.rooms.values() if room.viewers for row, _ in room.streams.values()}
@@ -321,18 +317,18 @@ class VideoBeat:
             if not np.isfinite(self._unseen[row]):
                 self._unseen[row] = now
             elif now - self._unseen[row] > UNSEEN:
-                self._unwatch(row)
+                self.unwatch(row)
 
     def _start(self, row: int) -> None:
         """Decode a stream from now on."""
-        if row in self.sources or row in self._painted:
+        if row in self.sources or row in self.painted:
             return
         spec = self.table.specs[int(self.table.stream[row])]
         self.sources[row] = Source(self.crew, spec.receive, nack=spec.nack, pictured=partial(self._pictured, row))
         self.table.watched[row] = True
         self._moderated[row] = 0
 
-    def _unwatch(self, row: int) -> None:
+    def unwatch(self, row: int) -> None:
         source = self.sources.pop(row, None)
         self._decoded += source.decoded if source else 0
         self.table.watched[row] = False
@@ -399,26 +395,19 @@ class VideoBeat:
             self.fanout.settle(rows, now)
             self.reporter.send(now, realtime)
             self._greet_again(now)
-        if self._snapshots.waiting and self._beats % 15 == 7:
-            self._snapshots.step(now, self)
+        if self.snapshots.waiting and self._beats % 15 == 7:
+            self.snapshots.step(now, self)
         if now - self._second >= 1.0:
             self._second = now
             self._tell_silent(now)
             self._moderate(now)
             rows = (self.table.live & ~self.table.simulated).nonzero()[0]
             self.fanout.settle(rows, now)
-            self._emit(self._figures.report(now))
-
-    def _turn_round(self, row: int, before: SetVideoStream, now: float) -> None:
-        """One direction was opened or closed."""
-        self._back[row] = now + BACK
-        if before.send is None and row in self.sources:
-            # From hold: an encoder that went on meanwhile, its packets unsent and uncounted, can't be told by numbers.
-            self.sources[row].renew()
+            self.emit(self._figures.report(now))
 
     def _greet_again(self, now: float) -> None:
-        for row in [row for row, at in self._back.items() if now >= at]:
-            del self._back[row]
+        for row in [row for row, at in self.back.items() if now >= at]:
+            del self.back[row]
             viewer = self.viewer(row)
             if viewer is not None and viewer.encoding is not None:
                 viewer.encoding.limiter.ask()
@@ -432,7 +421,7 @@ class VideoBeat:
             spec = table.specs[int(table.stream[row])]
             if spec.tmmbr:
                 bits = SEEN_BITS if table.watched[row] else UNSEEN_BITS
-                packets = self._answers.less(int(table.ssrc[row]), int(table.remote_ssrc[row]), bits)
+                packets = self.answers.less(int(table.ssrc[row]), int(table.remote_ssrc[row]), bits)
                 self.reporter.send_one(row, packets)
 
     def _tell_silent(self, now: float) -> None:
@@ -441,192 +430,39 @@ class VideoBeat:
         silent &= now - self._said_silent >= SILENT_AFTER
         for row in np.flatnonzero(silent).tolist():
             self._said_silent[row] = now
-            self._emit(say.Silent(stream=int(table.stream[row]), seconds=float(now - table.last_heard[row])))
+            self.emit(say.Silent(stream=int(table.stream[row]), seconds=float(now - table.last_heard[row])))
 
-    # ------------------------------------------------------------------------------------------- commands
+    # ------------------------------------------------------------------------------------------- commands, events
 
     def obey(self, command: msgspec.Struct, now: float) -> None:
         """Carry out one command between two beats; what can't be done is told as Trouble."""
         self._now = now
-        try:
-            self._obey(command, now)
-        except (ValueError, TableFull, KeyError, OSError) as error:
-            stream = getattr(command, "stream", 0)
-            self._emit(say.Trouble(reason=str(error), stream=stream, room=getattr(command, "room", 0)))
+        self._commands.obey(command, now)
         self._dirty = True
 
-    def _obey(self, command: msgspec.Struct, now: float) -> None:
-        match command:
-            case SetVideoRoom():
-                self._set_room(command, now)
-            case show.DropVideoRoom():
-                self._drop_room(command.room)
-            case SetVideoStream():
-                self._set_stream(command, now)
-            case show.DropVideoStream():
-                self._drop_stream(command.stream, now)
-            case show.SetVoice():
-                self._room(command.room).voice(command.participant, command.name, muted=command.muted)
-            case show.DropVoice():
-                self._room(command.room).drop_voice(command.participant)
-            case show.SetPainted():
-                self._set_painted(command, now)
-            case show.SetSpeaker():
-                self._room(command.room).speaks(command.participant, now)
-            case show.AskKeyframe():
-                viewer = self.viewer(self.table.rows[command.stream])
-                if viewer is not None and viewer.encoding is not None:
-                    viewer.encoding.limiter.ask()
-            case show.Snapshot():
-                self._snapshots.ask(command, self._room(command.room), now)
-            case _:
-                raise ValueError(f"{type(command).__name__} is not for a running video worker")
+    def meet(self, row: int, now: float) -> None:
+        """A row is another stream's."""
+        self._said_silent[row] = now
+        self.reception.forget(row)
 
-    def _room(self, number: int) -> VideoRoom:
-        room = self.rooms.get(number)
-        if room is None:
-            raise ValueError(f"there is no room {number}")
-        return room
-
-    def _set_room(self, spec: SetVideoRoom, now: float) -> None:
-        logo = self._snapshots.logo(spec.logo)
-        room = self.rooms.get(spec.room)
-        if room is None:
-            index = self.table.add_room(spec.room)
-            try:
-                room = VideoRoom(spec, index, self._encoding_numbers, SLOT)
-            except ValueError:
-                self.table.drop_room(spec.room)
-                raise
-            self.rooms[spec.room] = room
-        else:
-            room.describe(spec)
-            room.refresh_viewers(now)
-        room.set_logo(logo)
-
-    def _drop_room(self, number: int) -> None:
-        self.table.drop_room(number)
-        room = self.rooms.pop(number, None)
-        if room is not None:
-            for encoding in room.close():
-                self.fanout.history.encoding(encoding.number, None)
-
-    def _set_stream(self, spec: SetVideoStream, now: float) -> None:
-        table = self.table
-        if spec.port not in self._index:
-            raise ValueError(f"port {spec.port} is not ours")
-        if not 200 <= spec.mtu <= MOST_PAYLOAD:
-            raise ValueError(f"payloads of {spec.mtu} octets")
-        index = 0
-        if spec.room:
-            room = self._room(spec.room)
-            look_of(spec.look or room.spec.look, room.spec, spec.waiting)  # raises before anything has changed
-            index = table.add_room(spec.room)
-        row = table.rows.get(spec.stream, -1)
-        before = table.specs.get(spec.stream)
-        fresh = row < 0
-        if fresh:
-            row = table.add(spec.stream, now)
-            self._said_silent[row] = now
-            self.reception.forget(row)
-        try:
-            table.configure(row, spec, index, self._index[spec.port])
-        except ValueError:
-            if fresh:
-                table.remove(spec.stream)
-            raise
-        if not fresh:
-            self.fanout.settle(np.array([row]), now)
-        if fresh or before is None or _rtx(before) != _rtx(spec):
-            self.fanout.open(row, now, rtx=_rtx(spec))
-        self._set_keys(row, spec)
-        self.reporter.add(row, spec.cname, now, xr=False)
-        if row in self.sources:
-            self.sources[row].set_formats(spec.receive, nack=spec.nack)
-        if before is not None and _directions(before) != _directions(spec):
-            self._turn_round(row, before, now)
-        if before is not None and (before.room, key_of(before)) != (spec.room, key_of(spec)):
-            self._leave(self.rooms.get(before.room), row, before)
-        if spec.room:
-            room = self.rooms[spec.room]
-            room.enter(row, spec, now)
-            if table.latch[row] == NO_ADDRESS:
-                room.viewers.pop(row, None)
-            if row in room.viewers:
-                self._answers.viewers[row] = room.viewers[row]
-            else:
-                self._answers.viewers.pop(row, None)
-
-    def _leave(self, room: VideoRoom | None, row: int, spec: SetVideoStream) -> None:
-        if room is not None:
-            room.leave(row, spec)
-        self._answers.viewers.pop(row, None)
-        self._unwatch(row)
-
-    def _set_keys(self, row: int, spec: SetVideoStream) -> None:
-        if spec.srtp_send is not None:
-            index = spec.send_state.rtcp_index if spec.send_state else 0
-            key = spec.srtp_send
-            self._srtp.set_send(row, key.suite, key.material, rollover=key.rollover, rtcp_index=index)
-        if spec.srtp_receive is not None:
-            key = spec.srtp_receive
-            self._srtp.set_receive(row, key.suite, key.material, rollover=key.rollover)
-        if spec.srtp_send is None and spec.srtp_receive is None:
-            self._srtp.drop(row)
-
-    def _set_painted(self, command: show.SetPainted, now: float) -> None:
-        table, room = self.table, self._room(command.room)
-        row = table.rows.get(command.stream, -1)
-        if row < 0:
-            row = table.add(command.stream, now)
-        table.simulated[row] = True
-        table.room[row] = table.rooms[command.room]
-        spec = SetVideoStream(
-            stream=command.stream,
-            room=command.room,
-            port=0,
-            remote=None,
-            remote_rtcp=None,
-            rtcp_mux=False,
-            send=None,
-            receive=(show.VideoFormat("VP8", 0),),
-            participant=command.participant,
-            name=command.name,
-            muted=command.muted,
-        )
-        table.specs[command.stream] = spec
-        if row not in self._painted or self._painted[row].name != command.name:
-            self._painted[row] = Painted(command.name, command.stream)
-        room.enter(row, spec, now)
-
-    def _drop_stream(self, stream: int, now: float) -> None:
-        table = self.table
-        row = table.rows.get(stream, -1)
-        if row < 0:
-            return
-        spec = table.specs[stream]
-        self._leave(self.rooms.get(spec.room), row, spec)
-        if not table.simulated[row]:
-            self.reporter.goodbye(np.array([row]), now, time.time())
-        table.remove(stream)
-        self._back.pop(row, None)
-        self._unwatch(row)
-        self._painted.pop(row, None)
-        self._srtp.drop(row)
+    def forget(self, row: int) -> None:
+        """A row's stream is gone."""
+        self.back.pop(row, None)
+        self.unwatch(row)
+        self.painted.pop(row, None)
+        self.srtp.drop(row)
         self.reception.forget(row)
         self.reporter.forget(row)
         self._info_at[row] = -np.inf
 
-    # ------------------------------------------------------------------------------------------- events
-
     def _on_latched(self, row: int, address: tuple[str, int]) -> None:
         stream = int(self.table.stream[row])
-        self._emit(say.Latched(stream=stream, remote=Address(*address)))
+        self.emit(say.Latched(stream=stream, remote=Address(*address)))
         spec = self.table.specs[stream]
         room = self.rooms.get(spec.room)
         if room is not None and spec.send is not None:
             room.enter(row, spec, self._now)
-            self._answers.viewers[row] = room.viewers[row]
+            self.answers.viewers[row] = room.viewers[row]
             encoding = room.viewers[row].encoding
             if encoding is not None:
                 encoding.limiter.ask()  # what was sent elsewhere, he has not
@@ -634,7 +470,7 @@ class VideoBeat:
 
     def viewer(self, row: int) -> Viewer | None:
         """Who is sent to at a row."""
-        return self._answers.viewers.get(row)
+        return self.answers.viewers.get(row)
 
     def _room_of(self, row: int) -> VideoRoom | None:
         spec = self.table.specs.get(int(self.table.stream[row]))
@@ -655,7 +491,7 @@ class VideoBeat:
 
     def rollovers(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(n,) rollover counters received, SRTCP indices sent."""
-        return self._srtp.rollover(rows), self._srtp.send_state(rows)[1]
+        return self.srtp.rollover(rows), self.srtp.send_state(rows)[1]
 
     def close(self) -> None:
         """Say goodbye to every stream (RTCP BYE), free everything."""
@@ -664,11 +500,3 @@ class VideoBeat:
         self.crew.close()
         for sock in (*self._rtp, *self._rtcp):
             sock.close()
-
-
-def _directions(spec: SetVideoStream) -> tuple[bool, bool]:
-    return spec.send is not None, bool(spec.receive)
-
-
-def _rtx(spec: SetVideoStream) -> bool:
-    return bool(spec.send and spec.send.rtx_type)

@@ -371,7 +371,7 @@ def test_nothing_is_left_behind(studio: Studio) -> None:
     assert not beat.table.rows
     assert not beat.rooms
     assert not beat.fanout.history._encodings
-    assert not beat._answers.viewers
+    assert not beat.answers.viewers
     assert not beat._live
     studio.run(0.2)
     assert free - beat._pool.free <= 4096 + 512  # what the receivers hold ready
