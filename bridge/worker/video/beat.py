@@ -29,6 +29,7 @@ from .crew import Crew
 from .encoding import Encoding, Work
 from .fanout import Fanout
 from .figures import Figures
+from .load import Asked, Load
 from .painted import Painted
 from .reception import Reception
 from .room import VideoRoom, Viewer, key_of, pictures_for
@@ -103,6 +104,7 @@ class VideoBeat:
         self._live: list[Encoding] = []
         """Encodings with packets to send, maybe."""
         self.work = Work()
+        self.load = Load(now)
         self._figures = Figures(self)
         self.snapshots = Snapshots(self.crew, self.emit)
         self._commands = Commands(self, SLOT)
@@ -297,7 +299,7 @@ class VideoBeat:
             for key, (row, _) in room.streams.items():
                 if row in self.painted:
                     room.chooser.picture(key, now)
-            room.plan(now)
+            room.plan(now, self.load)
             for encoding in room.closed:
                 self.fanout.history.encoding(encoding.number, None)
             room.closed.clear()
@@ -403,7 +405,9 @@ class VideoBeat:
             self._moderate(now)
             rows = (self.table.live & ~self.table.simulated).nonzero()[0]
             self.fanout.settle(rows, now)
-            self.emit(self._figures.report(now))
+            report = self._figures.report(now)
+            self._dirty |= self.load.second(self.asked, self._figures.late, report.load, now)
+            self.emit(report)
 
     def _greet_again(self, now: float) -> None:
         for row in [row for row, at in self.back.items() if now >= at]:
@@ -475,6 +479,11 @@ class VideoBeat:
     def _room_of(self, row: int) -> VideoRoom | None:
         spec = self.table.specs.get(int(self.table.stream[row]))
         return self.rooms.get(spec.room) if spec else None
+
+    @property
+    def asked(self) -> list[Asked]:
+        """Encodings that are watched, as their receivers could take them."""
+        return [each for room in self.rooms.values() for each in room.asked]
 
     @property
     def decoded(self) -> int:

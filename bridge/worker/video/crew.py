@@ -26,6 +26,7 @@ class Crew:
             cores = len(os.sched_getaffinity(0))
             threads = 0 if cores < 2 else min(cores, MOST)
         self.threads = threads
+        self.cores = max(threads, 1)
         self._pool = ThreadPoolExecutor(threads, "video") if threads else None
         self._done: deque[Callable[[], None]] = deque()
         self._wake_read, self._wake_write = os.pipe()

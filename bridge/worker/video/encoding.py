@@ -107,6 +107,8 @@ class Work:
     encoded: int = 0
     still: int = 0
     late: int = 0
+    due: int = 0
+    """Frames that should have been looked at; those that were late are among them."""
     compose_seconds: float = 0.0
     encode_seconds: float = 0.0
 
@@ -135,7 +137,9 @@ class Pane:
     ) -> None:
         """Paint and encode; ``done(encoding, keyframe)`` is called for each that has a new frame."""
         for each in due:
-            work.late += each.pass_by(now)
+            missed = each.pass_by(now)
+            work.late += missed
+            work.due += 1 + missed
         if self.busy:
             work.late += len(due)
             return

@@ -27,6 +27,10 @@ class Figures:
         self._before: dict[int, tuple[int, int, int]] = {}
         """By stream: octets in, octets out, pictures decoded."""
         self._when = 0.0
+        self._work = (0, 0)
+        self._used = 0.0
+        self.late = 0.0
+        """Share of the frames due that were left out between the last two reports."""
 
     def lasted(self, seconds: float) -> None:
         self._durations[self._count % WATCHED_BEATS] = seconds
@@ -38,6 +42,12 @@ class Figures:
         self._when = now
         beats = 1000 * np.sort(self._durations[: max(min(self._count, WATCHED_BEATS), 1)])
         usage = resource.getrusage(resource.RUSAGE_SELF)
+        used = usage.ru_utime + usage.ru_stime
+        load = (used - self._used) / passed / beat.crew.cores if self._used else 0.0
+        self._used = used
+        late, due = beat.work.late - self._work[0], beat.work.due - self._work[1]
+        self._work = beat.work.late, beat.work.due
+        self.late = late / max(due, 1)
         encodings = [
             each for room in beat.rooms.values() for pane in room.panes.values() for each in pane.encodings.values()
         ]
@@ -50,10 +60,12 @@ class Figures:
             still=beat.work.still,
             decoded=beat.decoded,
             late=beat.work.late,
-            cpu_seconds=usage.ru_utime + usage.ru_stime,
+            cpu_seconds=used,
             strangers=beat.strangers,
             malformed=beat.malformed,
             made=now,
+            lowered=beat.load.steps(beat.asked),
+            load=round(load, 3),
         )
 
     def _streams(self, passed: float) -> tuple[VideoStreamReport, ...]:

@@ -18,6 +18,7 @@ from bridge.mixer.scale import NumpyScaler
 from ..protocol_video import SetVideoRoom, SetVideoStream, VideoLook
 from . import encoder
 from .encoding import Encoding, Pane
+from .load import Asked, Load
 from .rung import Climber, Rung, ladder
 
 Logo = tuple[Planes, U8]
@@ -84,6 +85,8 @@ class VideoRoom:
         self.logo: Logo | None = None
         self.speaker = 0
         self._there: set[int] = set()
+        self.asked: list[Asked] = []
+        """Encodings that its viewers could take."""
         self.closed: list[Encoding] = []
         """Encodings that nobody watches any more, to be forgotten by whoever owns the history."""
         self.describe(spec)
@@ -174,26 +177,30 @@ class VideoRoom:
 
     # ------------------------------------------------------------------------------------- who sees what
 
-    def plan(self, now: float) -> None:
-        """Put every viewer before the pane that shows what he is to see, in the encoding that he can take."""
+    def plan(self, now: float, load: Load) -> None:
+        """Put every viewer before the pane that shows what he is to see, in the encoding that he can take, and that the
+        machine can make."""
         dual = {v.who for v in self.viewers.values() if v.spec.content}
         scenes: dict[tuple[Look, int | None], Scene] = {}
         used: set[int] = set()
+        asked: set[tuple[PaneKey, encoder.Kind]] = set()
         for viewer in self.viewers.values():
             viewer.climber.step(now)
             found = self._scene(viewer, dual, scenes, now)
-            rung = viewer.climber.rung
-            kind = encoder.Kind.of(viewer.spec.send, viewer.spec.mtu, rung) if viewer.spec.send else None
+            kind = encoder.Kind.of(viewer.spec.send, viewer.spec.mtu, viewer.climber.rung) if viewer.spec.send else None
             if found is None or kind is None:
                 self._turn_to(viewer, None)
                 continue
             key, scene = found
-            pane = self._pane(key, scene, rung)
+            asked.add((key, kind))
+            kind = replace(kind, rung=load.eased(kind.name, kind.rung))
+            pane = self._pane(key, scene, kind.rung)
             encoding = pane.encodings.get(kind)
             if encoding is None:
                 encoding = pane.encodings[kind] = Encoding(self._numbers.next(), kind, self._slot, self._phase)
             self._turn_to(viewer, encoding)
             used.add(encoding.number)
+        self.asked = [(kind.name, kind.rung) for _, kind in asked]
         self._sweep(used)
 
     def _scene(

@@ -95,6 +95,28 @@ def _fits(spec: SetVideoStream):  # type: ignore[no-untyped-def]
     return lambda rung: able.fits(rung.width, rung.height, rung.rate) and rung.bits <= 1000 * able.max_br
 
 
+LOWER_RATES: Final = (25, 15)
+LEAST_HEIGHT: Final = 288
+"""Below 360p (CIF for old terminals) nothing is saved that counts."""
+
+
+def lower(rung: Rung) -> tuple[Rung, ...]:
+    """What may be encoded in a rung's place where time is short: fewer frames first, then smaller ones."""
+    bits = {(each.width, each.rate): each.bits for each in (*LADDER, *OLD_LADDER)}
+    rates = [rate for rate in LOWER_RATES if rate < rung.rate]
+    found = [
+        Rung(rung.width, rung.height, rate, min(rung.bits, bits.get((rung.width, rate), rung.bits))) for rate in rates
+    ]
+    old = any((rung.width, rung.height) == (each.width, each.height) for each in OLD_LADDER)
+    rate = min(rung.rate, LOWER_RATES[-1])
+    seen = {rung.width}
+    for each in OLD_LADDER if old else LADDER:
+        if each.width < rung.width and each.width not in seen and (each.height >= LEAST_HEIGHT or old):
+            seen.add(each.width)
+            found.append(Rung(each.width, each.height, rate, min(rung.bits, bits.get((each.width, rate), each.bits))))
+    return tuple(found)
+
+
 class Climber:
     """One receiver on his ladder."""
 
