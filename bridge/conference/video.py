@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 
 from bridge.signalling.bfcp_line import FloorAccess
+from bridge.signalling.image_attribute import SIZES
 from bridge.signalling.media_control import (
     MediaControl,
     MediaControlError,
@@ -48,8 +49,6 @@ WAITING: Mapping[Language, str] = {
     "fr-CA": "En attente des autres participants",
     "en-CA": "Waiting for the others",
 }
-SIZES = ((1920, 1080), (1280, 720), (640, 360), (320, 180))
-"""What rooms are composed in, widest first."""
 HOSTS = 8
 """Addresses of a call's media that are kept: its voice's, its pictures', and where it moved to."""
 REQUEST_INTERVAL = 1.0

@@ -122,6 +122,11 @@ class VideoCodec:
         """We encode it."""
         return self.name in SENT
 
+    @property
+    def repeats(self) -> bool:
+        """We offer retransmissions of it; terminals old enough for the others know none."""
+        return self.name in NAMES[:4]
+
 
 @dataclass(frozen=True, slots=True)
 class Retransmission:
@@ -334,32 +339,6 @@ def _our_h264(codec: VideoCodec, capabilities: VideoCapabilities, theirs: Mappin
         yield f"max-fs={capabilities.max_fs}"
         if capabilities.max_bitrate // 1000 > _SLOW.get(level, capabilities.max_bitrate):
             yield f"max-br={capabilities.max_bitrate // 1000}"
-
-
-# ------------------------------------------------------------------------------------------------- imageattr
-
-_SETS = re.compile(r"recv((?: +\[[^ ]{1,200}\])+)", re.ASCII)
-_SIDES = re.compile(r"x=(\[[^\]]*\]|[0-9]+),y=(\[[^\]]*\]|[0-9]+)", re.ASCII)
-
-
-def wished_size(media: MediaDescription, number: int) -> tuple[int, int]:
-    """The largest picture that they wish for by ``a=imageattr`` (RFC 6236); (0, 0): they don't say."""
-    for value in media.all("imageattr"):
-        named, _, rest = value.strip().partition(" ")
-        found = _SETS.search(rest) if named in ("*", str(number)) else None
-        if found:
-            sides = [(_largest(x), _largest(y)) for x, y in _SIDES.findall(found[1])]
-            if sides:
-                return max(sides, key=lambda side: side[0] * side[1])
-    return 0, 0
-
-
-def _largest(text: str) -> int:
-    """Of a value, a list ``[a,b]`` or a range ``[from:step:to]`` (RFC 6236 §3.1.1)."""
-    numbers = [int(each) for each in re.findall(r"[0-9]+", text) if len(each) < 6]
-    if ":" in text and numbers:
-        return numbers[-1]
-    return max(numbers, default=0)
 
 
 def _number(text: str | None) -> int:

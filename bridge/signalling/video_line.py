@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from . import video_codec
+from . import image_attribute, video_codec
 from .audio_line import PLAIN, SECURE, Unacceptable, line_address, line_direction, line_rtcp, unicast
 from .codec_list import Numbers
 from .line_keys import LineKeys
@@ -215,6 +215,11 @@ class VideoStream:
             yield from _format_lines(
                 entry, video_codec.our_fmtp(entry.codec, self._capabilities, offered[entry.codec].fmtp)
             )
+            size = image_attribute.answered(
+                line.media, offered[entry.codec].number, entry.number, self._capabilities.max_fs
+            )
+            if size is not None:
+                yield attribute("imageattr", size)
         yield from _feedback_lines(listed, together=video_codec.all_formats(line.media))
         if line.media.rtcp_mux:
             yield attribute("rtcp-mux")
@@ -257,7 +262,8 @@ class VideoStream:
         for codec in sorted(self._capabilities.offered(), key=lambda codec: not _is(codec, sent)):
             number = numbers.take(codec)
             if number is not None:
-                yield VideoEntry(codec, number, {}, 0, video_codec.FEEDBACK[:4])
+                again = numbers.take(Retransmission(number)) if codec.repeats else None
+                yield VideoEntry(codec, number, {}, again or 0, video_codec.FEEDBACK)
 
     def _offer_lines(
         self, listed: tuple[VideoEntry, ...], crypto: tuple[Crypto, ...], direction: Direction, labelled: bool
@@ -265,6 +271,7 @@ class VideoStream:
         yield from self._bandwidth()
         for entry in listed:
             yield from _format_lines(entry, video_codec.our_fmtp(entry.codec, self._capabilities))
+        yield attribute("imageattr", image_attribute.offered(self._capabilities.max_fs))
         yield from _feedback_lines(listed, together=True)
         yield attribute("rtcp-mux")
         yield from self._marks(labelled, labelled)
@@ -333,7 +340,7 @@ class VideoStream:
         chosen = next((entry for entry in line.entries if entry.codec.sends and entry.codec in mine), None)
         send = None
         if chosen is not None and direction.sends:
-            width, height = video_codec.wished_size(line.media, chosen.number)
+            width, height = image_attribute.wished_size(line.media, chosen.number)
             parameters = video_codec.sending(chosen.codec, chosen.fmtp, self._capabilities, offered=offered)
             feedback = tuple(what for what in chosen.feedback if what in mine[chosen.codec].feedback)
             send = VideoPayload(
@@ -378,8 +385,11 @@ def _matched(offered: tuple[VideoEntry, ...], line: VideoLine) -> tuple[tuple[Vi
         if codec not in codecs and ours is not None and (ours.name, ours.mode) == (codec.name, codec.mode):
             codec = ours
         if codec in codecs:
-            theirs.setdefault(codec, VideoEntry(codec, entry.number, entry.fmtp, 0, entry.feedback))
-    listed = tuple(entry for entry in offered if entry.codec in theirs)
+            theirs.setdefault(codec, VideoEntry(codec, entry.number, entry.fmtp, entry.rtx, entry.feedback))
+    # Retransmissions that they don't name are none, either way.
+    listed = tuple(
+        entry if theirs[entry.codec].rtx else replace(entry, rtx=0) for entry in offered if entry.codec in theirs
+    )
     found = replace(line, entries=tuple(theirs.values()))
     return listed, found
 

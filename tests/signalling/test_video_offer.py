@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from bridge.signalling import sdp
 from bridge.signalling.bfcp_line import AgreedFloor, FloorAccess
+from bridge.signalling.image_attribute import wished_size
 from bridge.signalling.offer import Agreed, Capabilities, Local, Negotiator, Unacceptable
 from bridge.signalling.sdp import Direction, MediaDescription
-from bridge.signalling.video_codec import VideoCapabilities, wished_size
+from bridge.signalling.video_codec import VideoCapabilities
 from bridge.signalling.video_line import AgreedVideo
 
 OFFERS = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parent / "offers").glob("*.sdp"))}
@@ -316,6 +317,29 @@ class TestLimits:
         assert agreed.send is not None
         assert (agreed.send.width, agreed.send.height) == size
 
+    @pytest.mark.parametrize(
+        ("value", "ours"),
+        [
+            ("97 send [x=1280,y=720] recv [x=640,y=360]", "97 send [x=640,y=360] recv [x=1280,y=720]"),
+            (
+                "* recv [x=[160:16:1280],y=[90:1:720],q=0.6] [x=1920,y=1080]",
+                "97 send [x=1280,y=720] [x=640,y=360] [x=320,y=180]",
+            ),
+            ("97 send [x=[320,1920],y=[180,1080]] [x=704,y=576,sar=1.1]", "97 recv [x=704,y=576,sar=1.1]"),
+            ("97 send [x=1920,y=1200] recv [x=800,y=600]", None),
+            ("97 send * recv *", None),
+            ("97 recv [x=[5:0:9],y=[1:2:3:4]] [x=[9:1],y=5] [x=0,y=0]", None),
+            ("98 recv [x=640,y=360]", None),
+        ],
+    )
+    def test_sizes_are_answered_with_those_that_both_do(self, value: str, ours: str | None) -> None:
+        line, _ = answered(picture(*H264, f"a=imageattr:{value}"))
+        assert line.first("imageattr") == ours
+
+    def test_of_sizes_in_reach_we_send_the_one_they_like_best(self) -> None:
+        wished = "a=imageattr:97 recv [x=1280,y=720,q=0.3] [x=640,y=360,q=0.9]"
+        assert wished_size(sdp.parse(picture(*H264, wished)).media[1], 97) == (640, 360)
+
     def test_which_way_is_up(self) -> None:
         line, agreed = answered(picture(*H264, "a=extmap:4 urn:3gpp:video-orientation"))
         assert agreed.orientation == 4
@@ -428,14 +452,38 @@ class TestOurOffers:
         named = [
             (video.rtpmaps[number].name, video.fmtp(number).get("packetization-mode"))
             for number in map(int, video.formats)
+            if video.rtpmaps[number].name != "rtx"
         ]
         assert named == [
             ("H264", "1"), ("H264", "0"), ("H264", "1"), ("VP8", None), ("H263-1998", None), ("H263-2000", None),
             ("H263", None), ("H261", None),
         ]  # fmt: skip
-        assert video.formats[-2:] == ("34", "31")
+        assert video.formats[6:8] == ("34", "31")
         assert all(video.fmtp(int(n)).get("level-asymmetry-allowed") == "1" for n in video.formats[:3])
         assert (video.first("content"), media[2].first("content")) == ("main", "slides")
+
+    def test_name_retransmissions_of_what_browsers_and_new_terminals_speak(self) -> None:
+        video = sdp.parse(negotiator("off").offer(HERE)).media[1]
+        again = {number: video.fmtp(number)["apt"] for number in video.rtpmaps if video.rtpmaps[number].name == "rtx"}
+        assert [video.rtpmaps[int(apt)].name for apt in again.values()] == ["H264", "H264", "H264", "VP8"]
+
+    @pytest.mark.parametrize("named", [True, False])
+    def test_retransmissions_are_agreed_where_the_answer_names_them(self, named: bool) -> None:
+        ours = negotiator("off")
+        video = sdp.parse(ours.offer(HERE)).media[1]
+        number = next(number for number, rtpmap in video.rtpmaps.items() if rtpmap.name == "VP8")
+        again = next(n for n in video.rtpmaps if video.fmtp(n).get("apt") == str(number))
+        lines = [f"m=video 4002 RTP/AVP {number} {again}" if named else f"m=video 4002 RTP/AVP {number}"]
+        lines += [f"a=rtpmap:{number} VP8/90000"]
+        lines += [f"a=rtpmap:{again} rtx/90000", f"a=fmtp:{again} apt={number}"] if named else []
+        agreed = agreed_video(ours.accept(offer(*lines)))
+        assert agreed.send is not None
+        assert (agreed.send.rtx, agreed.receive[0].rtx) == ((again, again) if named else (0, 0))
+
+    def test_say_which_sizes_we_send_and_take(self) -> None:
+        video = sdp.parse(negotiator("off").offer(HERE)).media[1]
+        assert wished_size(video, 96) == (1280, 720)
+        assert (video.first("imageattr") or "").startswith("* send [x=1920,y=1080] [x=1280,y=720] ")
 
     def test_without_content_are_plain(self) -> None:
         media = sdp.parse(negotiator("off").offer(Local("192.0.2.1", 16000, video=17000))).media
