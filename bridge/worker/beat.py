@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from bridge.media.dtmf import EventReceiver, EventSender, InbandDetector, tones
 from bridge.media.jitter import JitterBuffer
+from bridge.media.relay import Relay
 from bridge.media.srtp import SrtpTable
 from bridge.media.wire import PacketPool, Receiver
 from bridge.mixer.gain import Agc
@@ -24,6 +26,7 @@ from bridge.mixer.mix import Voices as MixVoices
 from bridge.mixer.speaker import SpeakerDetector
 
 from . import protocol as say
+from .bundle import Bundle
 from .figures import PARTS, Figures
 from .intake import Intake, Rings
 from .kind import CLOCK_RATE, SAMPLE_RATE, Kind
@@ -66,14 +69,29 @@ class Recording:
 class Beat:
     """A media worker's whole state, and what it does with it."""
 
-    def __init__(self, begin: Begin, emit: Callable[[Event], None], now: float) -> None:
+    def __init__(
+        self, begin: Begin, emit: Callable[[Event], None], now: float, descriptors: Sequence[int] = ()
+    ) -> None:
+        """Args:
+        descriptors: what came with ``begin``; ours to close.
+
+        Raises:
+            OSError: none of the ports can be bound.
+        """
         self._emit = emit
         self._rng = np.random.default_rng(begin.seed or None)
         self._numbers, self._rtp, self._rtcp = open_ports(begin.host, begin.ports)
+        ports = tuple(self._numbers)
+        shared = len(begin.bundle_ports)
+        self._numbers += begin.bundle_ports
+        self._rtp += [socket.socket(fileno=fd) for fd in descriptors[:shared]]
+        self._relays = [socket.socket(fileno=fd) for fd in descriptors[shared:]]
         self._fds = [s.fileno() for s in self._rtp]
         self._rtcp_fds = [s.fileno() for s in self._rtcp]
         self._index = {port: n for n, port in enumerate(self._numbers)}
         self._build(begin.capacity)
+        relay = Relay(self._pool, self._relays[0].fileno()) if self._relays else None
+        self._bundle = Bundle(self.table, self._pool, self._numbers, self._rtp, shared, relay, emit)
         self._beats = 0
         self._late = 0
         self._durations = np.zeros(WATCHED_BEATS)
@@ -81,7 +99,7 @@ class Beat:
         self._senders: dict[int, deque[EventSender]] = {}
         self._said_silent: NDArray[np.float64] = np.zeros(begin.capacity)
         self._started = now
-        emit(say.Ready(version=say.VERSION, pid=os.getpid(), ports=tuple(self._numbers)))
+        emit(say.Ready(version=say.VERSION, pid=os.getpid(), ports=ports))
 
     def _build(self, capacity: int) -> None:
         self.table = StreamTable(capacity, len(self._fds), self._rng)
@@ -123,7 +141,7 @@ class Beat:
         """
         self._beats += 1
         self._late += late > 1 / BEATS_A_SECOND
-        self._intake.media(self._media.receive(self._fds, now, realtime), now)
+        self._intake.media(self._bundle.sort(self._media.receive(self._fds, now, realtime)), now)
         blocks = self._voices.run(now)
         private, rooms = self._players.read(SAMPLES)
         talkers = self._talkers.read(SAMPLES[CLIP_RATE])
@@ -316,6 +334,8 @@ class Beat:
                 self._send_keys(command)
             case say.SetTalker():
                 self._set_talker(command, now)
+            case say.Datagrams():
+                self._bundle.send(command)
             case _:
                 raise ValueError(f"{type(command).__name__} is not for a running worker")
 
@@ -477,5 +497,5 @@ class Beat:
         rows = np.flatnonzero(self.table.live & ~self.table.simulated)
         self._reporter.goodbye(rows, time.monotonic(), time.time())
         self._clips.close()
-        for sock in (*self._rtp, *self._rtcp):
+        for sock in (*self._rtp, *self._rtcp, *self._relays):
             sock.close()

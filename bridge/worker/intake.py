@@ -249,6 +249,8 @@ class Intake:
         taken: dict[int, int] = {}
         for n in np.flatnonzero(is_rtcp & (rows >= 0)).tolist():
             row = int(rows[n])
+            if self._table.keyed[row] and not self._table.secure_in[row]:  # whose keys are not here yet
+                continue
             taken[row] = taken.get(row, 0) + 1
             if taken[row] > REPORTS_A_ROW or len(self.reports) >= REPORTS:
                 self.counters.malformed += 1
@@ -338,7 +340,7 @@ class Intake:
             if self._on_probation(socket, batch.sources[n], ssrc, sequence):
                 return row
         movers = np.flatnonzero(
-            table.live & (table.socket == socket) & table.heard & (table.remote_ssrc == np.uint32(ssrc))
+            table.live & ~table.fixed & (table.socket == socket) & table.heard & (table.remote_ssrc == np.uint32(ssrc))
         )
         for row in movers.tolist():
             if table.secure_in[row]:

@@ -119,7 +119,7 @@ def run(link: Link) -> int:
     with contextlib.suppress(OSError):  # worth having, not worth failing for
         os.setpriority(os.PRIO_PROCESS, 0, -10)
     try:
-        beat = Beat(begin, link.send, time.monotonic())
+        beat = Beat(begin, link.send, time.monotonic(), link.descriptors)
     except OSError as error:
         link.send(Trouble(reason=str(error)))
         link.flush()

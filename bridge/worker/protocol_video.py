@@ -165,6 +165,9 @@ class SetVideoStream(msgspec.Struct, frozen=True, tag=True):
     srtp_send: SrtpKey | None = None
     srtp_receive: SrtpKey | None = None
     at_home: bool = False
+    keyed: bool = False
+    """Likewise :class:`.protocol.SetStream`'s, as is the next."""
+    fixed: bool = False
     cname: str = ""
     """The same as his audio stream's: players then keep lips and voice together (RFC 3550 §6.5.1)."""
 

@@ -202,6 +202,9 @@ class Reporter:
             sealed = lengths[secure]
             good = self._srtp.protect_rtcp(rows[secure], addresses[secure], sealed)
             lengths[secure] = np.where(good, sealed, 0)
+        lengths[table.keyed[rows] & ~table.secure_out[rows]] = 0  # its keys are not here yet
+        whole = np.flatnonzero(lengths)
+        rows, addresses, lengths = rows[whole], addresses[whole], lengths[whole]
         mux = table.mux[rows]
         for which, fds in ((mux, self._rtp_fds), (~mux, self._rtcp_fds)):
             at = np.flatnonzero(which)

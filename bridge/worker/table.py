@@ -45,6 +45,10 @@ class StreamSpec(Protocol):
     @property
     def at_home(self) -> bool: ...
     @property
+    def keyed(self) -> bool: ...
+    @property
+    def fixed(self) -> bool: ...
+    @property
     def srtp_send(self) -> SrtpKey | None: ...
     @property
     def srtp_receive(self) -> SrtpKey | None: ...
@@ -108,6 +112,10 @@ class SourceTable(Generic[Spec]):
         self.secure_out = column(np.bool_)
         self.simulated = column(np.bool_)
         self.at_home = column(np.bool_)
+        self.keyed = column(np.bool_)
+        """Its keys come by DTLS: what is not SRTP is not taken, and nothing else is sent."""
+        self.fixed = column(np.bool_)
+        """ICE chooses its address: no packet does."""
         self.claims = column(np.uint32, SOCKADDR_WORDS)
         """The row's key in :attr:`by_claim`, zeros if it has none."""
         self.sent = column(np.int64)
@@ -181,6 +189,7 @@ class SourceTable(Generic[Spec]):
         self.at_home[row] = spec.at_home
         self.secure_in[row] = spec.srtp_receive is not None
         self.secure_out[row] = spec.srtp_send is not None
+        self.keyed[row], self.fixed[row] = spec.keyed, spec.fixed
         self.mux[row] = spec.rtcp_mux
         state = spec.send_state
         if state is not None and not self.sent[row]:
@@ -189,11 +198,7 @@ class SourceTable(Generic[Spec]):
         moved = before is None or (before.port, before.remote) != (spec.port, spec.remote)
         if moved:
             self._place(row, socket, remote, fresh=before is None)
-        if before is None or (before.remote_rtcp, before.port, before.rtcp_mux) != (
-            spec.remote_rtcp,
-            spec.port,
-            spec.rtcp_mux,
-        ):
+        if before is None or _report_way(before) != _report_way(spec):
             self.by_report_source.drop(self._key(row, self.report_names[row]), row)
             self.report_names[row] = 0 if report is None else report
             if report is not None:
@@ -207,9 +212,14 @@ class SourceTable(Generic[Spec]):
             if self.pending[self.socket[row]] == row:
                 self.pending[self.socket[row]] = -1
         self.socket[row] = socket
+        self.names[row] = 0 if remote is None else remote
+        if self.fixed[row]:
+            self.latch[row] = LATCHED
+            if remote is not None:  # its owner proved by ICE that it is his, whoever had it before
+                self.by_source.put(self._key(row, remote), row)
+            return
         self.pending[socket] = row
         self.latch[row] = NO_ADDRESS if remote is None else EXPECTED
-        self.names[row] = 0 if remote is None else remote
         if remote is not None:
             self._claim(self.by_source, row, remote)
 
@@ -290,6 +300,10 @@ class StreamTable(SourceTable[SetStream]):
         self.inband = column(np.bool_)
         self.event_type = column(np.uint8)
         self.cn_type = column(np.int16)
+        self.elsewhere = column(np.bool_, 128)
+        """(rows, 128) payload types that are the video process's."""
+        self.bundled = column(np.bool_)
+        """Some are."""
 
     def set_room(self, spec: SetRoom) -> int:
         """The dense index of a room, made if it is new."""
@@ -319,11 +333,16 @@ class StreamTable(SourceTable[SetStream]):
                 kind_of(codec)
         self.place(row, spec, room, socket)
         self.kinds[row] = 0
-        for payload_type, kind in kinds.items():
-            self.kinds[row, payload_type] = kind
+        if not spec.keyed or spec.srtp_receive is not None:
+            for payload_type, kind in kinds.items():
+                self.kinds[row, payload_type] = kind
+        self.elsewhere[row] = False
+        self.elsewhere[row, [n for n in spec.elsewhere if 0 <= n < 128]] = True
+        self.bundled[row] = bool(spec.elsewhere)
         speech = [kind for kind in kinds.values() if kind not in (Kind.CN, Kind.EVENT)]
         self.main_kind[row] = speech[0] if speech else (send or Kind.PCMU)
-        self._configure_sending(row, spec, send)
+        mute = spec.keyed and spec.srtp_send is None
+        self._configure_sending(row, spec, Kind.NONE if mute else send)
         self.muted[row], self.deaf[row] = spec.muted, spec.deaf
         self.gain_in[row], self.gain_out[row] = spec.gain_in, spec.gain_out
         self.level_id[row], self.inband[row] = spec.levels, spec.inband_dtmf
@@ -345,6 +364,11 @@ class StreamTable(SourceTable[SetStream]):
         """(n,) RTP clock rates of what the rows' streams send us."""
         rates: NDArray[np.int32] = CLOCK_RATE[self.main_kind[rows]]
         return rates
+
+
+def _report_way(spec: StreamSpec) -> tuple[object, ...]:
+    """What its RTCP's way depends on."""
+    return spec.remote_rtcp, spec.port, spec.rtcp_mux, spec.remote if spec.fixed else None
 
 
 def _words(address: Address | None) -> NDArray[np.uint32] | None:

@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from pylibsrtp import Policy, Session
 
@@ -20,7 +21,8 @@ from bridge.media.codecs.g711 import PCMA, PCMU
 from bridge.media.codecs.g722 import G722Decoder, G722Encoder
 from bridge.media.codecs.l16 import MONO
 from bridge.media.codecs.opus import OpusDecoder, OpusEncoder
-from bridge.media.wire import SO_TIMESTAMPNS
+from bridge.media.relay import pair as relay_pair
+from bridge.media.wire import SO_TIMESTAMPNS, open_socket
 from bridge.worker.beat import Beat
 from bridge.worker.protocol import Address, Begin, CodecSpec, Event, SetRoom, SetStream, SrtpKey
 
@@ -223,11 +225,21 @@ class Phone:
 class Bridge:
     """A beat, its clock, its events, and the phones around it."""
 
-    def __init__(self, *, host: str = "", ports: int = 4, capacity: int = 64) -> None:
+    video: socket.socket | None = None
+
+    def __init__(self, *, host: str = "", ports: int = 4, capacity: int = 64, bundle: bool = False) -> None:
+        """``bundle``: with a bundle port and a relay to a video process, whose end is :attr:`video`."""
         self.events: list[Event] = []
         self.now = 1000.0
         span = tuple(range(FIRST_PORT, FIRST_PORT + 2 * ports, 2))
-        self.beat = Beat(Begin(host, span, capacity, seed=7), self.events.append, self.now)
+        begin, descriptors = Begin(host, span, capacity, seed=7), []
+        if bundle:
+            shared = open_socket(host, 0)
+            relay, self.video = relay_pair()
+            self.bundle_port = shared.getsockname()[1]
+            begin = msgspec.structs.replace(begin, bundle_ports=(self.bundle_port,), relays=1)
+            descriptors = [shared.detach(), relay.detach()]
+        self.beat = Beat(begin, self.events.append, self.now, descriptors)
         self.ports = self.events[0].ports
         for sock in (*self.beat._rtp, *self.beat._rtcp):
             sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 0)
@@ -263,6 +275,8 @@ class Bridge:
 
     def close(self) -> None:
         self.beat.close()
+        if self.video is not None:
+            self.video.close()
         for phone in self.phones:
             phone.close()
 
