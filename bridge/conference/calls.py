@@ -94,17 +94,17 @@ class Calls:
         self._last_stream += 1
         return self._last_stream
 
-    def _leg(self, call: int, worker: int, flow: Flow, offer: bytes | None) -> Leg:
+    def _leg(self, call: int, worker: int, flow: Flow, offer: bytes | None, *, pictures: bool) -> Leg:
         """``offer``: theirs. Raises :class:`~.placement.Full`."""
         stream = self.stream_number()
         port = self._placement.put(worker, stream)
         host = self._media_host or self._settings.contact(flow)[0]
         session_id = self._rng.getrandbits(62)
-        pictures = self._video.capabilities if self._video else None
-        negotiator = Negotiator(self._capabilities, self._random_bytes, session_id, pictures)
-        leg = Leg(call, stream, worker, port, host, negotiator, self._cname, flow.remote[0])
+        video = self._video.capabilities if self._video else None
+        negotiator = Negotiator(self._capabilities, self._random_bytes, session_id, video)
+        leg = Leg(call, stream, worker, port, host, negotiator, self._cname, flow.remote[0], pictures=pictures)
         self.by_stream[stream] = leg
-        if self._video:
+        if self._video and pictures:
             self._video.prepare(leg, worker, offer)
         return leg
 
@@ -126,6 +126,12 @@ class Calls:
         if self._video:
             self._video.tell(leg)
 
+    def without_pictures(self, leg: Leg, now: float) -> None:
+        """It came to where there are none: its video is ended, the voice goes on."""
+        leg.pictures = False
+        if (leg.seen or leg.shown) and leg.moving is None:
+            self._endpoint.offer(leg.call, leg.negotiator.offer(leg.local), now)
+
     def _move(self, leg: Leg, worker: int, now: float) -> None:
         """Its room lives in another worker: offer the peer that worker's address, and follow when it has agreed."""
         try:
@@ -135,7 +141,9 @@ class Calls:
             log.error("room can't be joined", call=leg.call, error=str(error))
             self.hangup(leg, now, "overloaded")
             return
-        leg.moving = Leg(leg.call, stream, worker, port, leg.host, leg.negotiator, leg.cname, leg.peer)
+        leg.moving = Leg(
+            leg.call, stream, worker, port, leg.host, leg.negotiator, leg.cname, leg.peer, pictures=leg.pictures
+        )
         leg.moving.floor = leg.floor
         self.by_stream[stream] = leg
         if self._video and leg.video is not None:
@@ -182,11 +190,22 @@ class Calls:
     # Calls that come
 
     def answer(
-        self, event: sip.IncomingCall, worker: int, hearing: Hearing, now: float, sight: Sight = NOWHERE
+        self,
+        event: sip.IncomingCall,
+        worker: int,
+        hearing: Hearing,
+        now: float,
+        sight: Sight = NOWHERE,
+        *,
+        pictures: bool = True,
     ) -> Leg | None:
-        """Answer an incoming call; None: it was refused."""
+        """Answer an incoming call; None: it was refused.
+
+        Args:
+            pictures: there are some where it is bound for.
+        """
         try:
-            leg = self._leg(event.call, worker, event.flow, event.offer)
+            leg = self._leg(event.call, worker, event.flow, event.offer, pictures=pictures)
         except Full:
             wait = self._settings.retry_after
             self._endpoint.reject(event.call, 503, now, retry_after=wait + self._rng.randint(0, wait))
@@ -225,6 +244,7 @@ class Calls:
         from_user: str = "",
         from_display: str = "",
         headers: Sequence[tuple[str, str]] = (),
+        pictures: bool = True,
     ) -> Leg:
         """Call ``uri``. ``from_user`` is put before our own address where no ``from_uri`` is given.
 
@@ -236,7 +256,7 @@ class Calls:
             raise ValueError(f"nowhere to send a call to {uri}")
         host = self._settings.contact(targets[0])[0]
         from_uri = from_uri or f"sip:{from_user}@{f'[{host}]' if ':' in host else host}"
-        leg = self._leg(0, worker, targets[0], None)
+        leg = self._leg(0, worker, targets[0], None, pictures=pictures)
         leg.hearing = hearing
         dialled = _Dialled(uri, tuple(targets), from_uri, from_display, None, tuple(headers))
         try:
@@ -306,7 +326,7 @@ class Calls:
         if leg is None:
             self._endpoint.refuse(event.call, 481, now)
             return
-        if self._video and event.body is not None:
+        if self._video and leg.pictures and event.body is not None:
             self._video.prepare(leg.moving or leg, (leg.moving or leg).worker, event.body)
         local = leg.moving.local if leg.moving else leg.local
         if event.body is None:

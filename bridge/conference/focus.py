@@ -237,7 +237,7 @@ class Focus:
                 return
         on = self._house.running.get(settings.name) if settings else None
         worker = on.worker if on else self._placement.least_busy()
-        leg = self._calls.answer(event, worker, Hearing(), now)
+        leg = self._calls.answer(event, worker, Hearing(), now, pictures=settings is None or settings.video)
         if leg is None:
             return
         caller = readable(event.from_display) or readable(user_of(event.from_uri)) or readable(event.from_uri)
@@ -250,7 +250,8 @@ class Focus:
     def _replace(self, event: sip.IncomingCall, party: Party, now: float) -> None:
         """RFC 3891: another device of the same participant takes its call over."""
         assert party.leg is not None
-        leg = self._calls.answer(event, party.leg.worker, party.hearing, now, party.leg.sight)
+        before = party.leg
+        leg = self._calls.answer(event, before.worker, party.hearing, now, before.sight, pictures=before.pictures)
         if leg is None:
             return
         old = party.leg
@@ -526,6 +527,7 @@ class Focus:
                 from_user=settings.name,
                 from_display=settings.title or settings.name,
                 headers=party.headers,
+                pictures=settings.video,
             )
         except (ValueError, Full) as fault:
             self._referring.failed(party, 404, str(fault), now)

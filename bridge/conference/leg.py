@@ -42,6 +42,8 @@ class Leg:
     """The address that its signalling comes from."""
     hearing: Hearing = field(default_factory=Hearing)
     sight: Sight = NOWHERE
+    pictures: bool = True
+    """Where it is bound for, or is, there are pictures; else its m-lines of video are refused."""
     video: LegVideo | None = None
     """Where its pictures are; None: it has none."""
     hosts: frozenset[str] = frozenset()
@@ -61,14 +63,14 @@ class Leg:
 
     @property
     def local(self) -> Local:
-        video = self.video
+        video = self.video if self.pictures else None
         return Local(
             self.host,
             self.port,
             self.port + 1,
             video=video.main.port if video and video.main else 0,
             content=video.content.port if video and video.content else 0,
-            floor=self.floor,
+            floor=self.floor if video else None,
         )
 
     @property

@@ -89,6 +89,8 @@ class Stage:
         party.room = settings.name
         party.language = running.room.participant(party.number).language
         self.carry_out(running, now)
+        if party.leg is not None and not settings.video:
+            self._calls.without_pictures(party.leg, now)
 
     def open(self, settings: RoomSettings, now: float, prefer: int | None) -> Running:
         fresh = settings.name not in self._house.running
@@ -166,6 +168,7 @@ class Stage:
             running.media if inside else 0, view.muted, view.deaf, float(view.voice), float(view.volume)
         )
         if party.leg is not None:
+            party.leg.pictures |= running.room.settings.video
             self._calls.place(party.leg, party.hearing, now, self._sight(running, party, view, inside=inside))
             self._voice(running, party, view, inside=inside)
         elif party.talker is not None:

@@ -14,6 +14,7 @@ from bridge.conference.screen import Place
 from bridge.conference.settings import RoomSettings
 from bridge.signalling import event as sip
 from bridge.signalling.media_control import CONTENT_TYPE, MediaControl, build_media_control, parse_media_control
+from bridge.signalling.offer import Negotiator
 from bridge.signalling.video_codec import VideoCapabilities
 from bridge.worker import protocol as media
 from bridge.worker import protocol_video as pictures
@@ -456,3 +457,50 @@ class TestPicturesGoToNobodyElse:
         self.call(house)
         house.watched(media.Latched(stream=the(house).stream, remote=media.Address("192.0.2.99", 40000)))
         assert the(house).send is not None, "it is sent to where that came from"
+
+
+def bare(house: House) -> None:
+    house.focus.add_room(RoomSettings(name="bare", video=False))
+
+
+def test_a_room_without_pictures_refuses_the_video_of_who_calls_it() -> None:
+    house = House(video=1)
+    bare(house)
+    phone = camera(house, room="bare")
+    assert phone.negotiator.agreed is not None
+    assert phone.negotiator.agreed.send is not None
+    assert phone.negotiator.agreed.video is None
+    assert not house.screen.streams
+    phone.camera(True)
+    house.run(2)
+    assert phone.negotiator.agreed.video is None
+
+
+def test_who_is_called_into_a_room_without_pictures_is_offered_none() -> None:
+    house = House(video=1)
+    bare(house)
+    phone = Terminal(house, "192.0.2.11", video=VideoCapabilities())
+    number = house.focus.dial("bare", "sip:phone@192.0.2.11", house.now)
+    house.focus.resolved(number, [flow_to(phone)], "", house.now)
+    house.run(3)
+    [event] = phone.events(sip.IncomingCall)
+    assert b"m=video" not in event.offer
+
+
+def test_who_is_moved_to_a_room_without_pictures_loses_the_video_and_keeps_the_voice() -> None:
+    house = House(video=1)
+    bare(house)
+    phone = camera(house)
+    number = house.focus.rooms()[0].snapshot.participants[0].number
+    house.focus.move(number, "bare", house.now)
+    house.run(3)
+    assert phone.negotiator.agreed is not None
+    assert phone.negotiator.agreed.send is not None
+    assert phone.negotiator.agreed.video is None
+    assert not house.screen.streams
+    house.focus.move(number, "demo", house.now)
+    house.run(1)
+    phone.negotiator = Negotiator(phone.capabilities, house.rng.randbytes, 2, VideoCapabilities())
+    phone.camera(True)
+    house.run(3)
+    assert len(house.screen.streams) == 1, "its own offer brings it back"
