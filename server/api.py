@@ -61,6 +61,7 @@ ROOM_COMMANDS: Mapping[str, Command[object]] = {
     "mute-all": lambda room, now: room.mute_all(by=None, now=now),
     "unmute-all": lambda room, now: room.unmute_all(by=None, now=now),
     "admit-all": lambda room, now: room.admit_all(by=None, now=now),
+    "answer-help": lambda room, now: room.answer_help(by=None, now=now),
     "roll-call": lambda room, now: room.roll_call(by=None, now=now),
     "unpin": lambda room, now: room.pin(None, by=None, now=now),
     "unreserve": lambda room, now: room.reserve(None, by=None, now=now),
@@ -80,6 +81,7 @@ PARTICIPANT_COMMANDS: Mapping[str, Single] = {
     "hand": lambda room, n, now: room.raise_hand(n, by=None, now=now),
     "unhand": lambda room, n, now: room.lower_hand(n, by=None, now=now),
     "floor": lambda room, n, now: room.give_floor(n, by=None, now=now),
+    "answer-help": lambda room, n, now: room.answer_help(n, by=None, now=now),
     "pin": lambda room, n, now: room.pin(n, by=None, now=now),
     "reserve": lambda room, n, now: room.reserve(n, by=None, now=now),
     "present": lambda room, n, now: room.take_presentation(n, by=None, now=now),
@@ -265,7 +267,7 @@ def _rooms(bridge: Bridge) -> APIRouter:
 
     @router.post("/rooms/{name}/{command}")
     async def tell(name: str, command: str) -> Response:
-        """lock, unlock, mute-all, unmute-all, admit-all, roll-call, unpin, unreserve, end"""
+        """lock, unlock, mute-all, unmute-all, admit-all, answer-help, roll-call, unpin, unreserve, end"""
         act = ROOM_COMMANDS.get(command)
         if act is None:
             raise HTTPException(
@@ -323,8 +325,8 @@ def _participants(bridge: Bridge) -> APIRouter:
 
     @router.post("/{command}")
     async def tell(name: str, number: int, command: str) -> Response:
-        """mute, unmute, deafen, undeafen, remove, admit, turn-away, hand, unhand, floor, pin, reserve, present,
-        unpresent"""
+        """mute, unmute, deafen, undeafen, remove, admit, turn-away, hand, unhand, floor, answer-help, pin, reserve,
+        present, unpresent"""
         act = PARTICIPANT_COMMANDS.get(command)
         if act is None:
             known = ", ".join((*PARTICIPANT_COMMANDS, "gain", "rename", "role", "move", "transfer", "layout"))

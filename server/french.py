@@ -113,6 +113,7 @@ ANSWERS = {
 TOP = {
     "speaking": "parle",
     "lobby": "en attente",
+    "wants help": "demande de l'aide",
     "muted by host": "muet par l'hôte",
     "muted": "muet",
     "deaf": "n'entend pas",
@@ -414,6 +415,7 @@ ROOMS = {
         "seuls les opérateurs peuvent changer les réglages d'une salle : demandez-leur"
     ),
     "nobody waits in the lobby": "personne n'attend à l'entrée",
+    "nobody asked for help": "personne n'a demandé d'aide",
     "room {room} has no picture: see [video] and the room's settings": (
         "la salle {room} n'a pas d'image : voyez [video] et les réglages de la salle"
     ),

@@ -35,6 +35,7 @@ def marks(person: Json, *, presenting: bool = False) -> list[str]:
     said = (
         (say("speaking"), person["speaking"]),
         (say("lobby"), person["state"] == "lobby"),
+        (say("wants help"), person["help_wanted"]),
         (say("muted by host"), person["muted_by_host"]),
         (say("muted"), person["muted_by_self"]),
         (say("deaf"), person["deaf"]),
@@ -46,9 +47,10 @@ def marks(person: Json, *, presenting: bool = False) -> list[str]:
     return [mark for mark, on in said if on]
 
 
-def interest(person: Json) -> tuple[bool, bool, float]:
-    """Who is shown where there is not room for all: who speaks, whose hand is up, who is loud."""
-    return not person["speaking"], not person["hand"], -float((person["media"] or {}).get("level_dbov", SILENCE))
+def interest(person: Json) -> tuple[bool, bool, bool, float]:
+    """Who is shown where there is not room for all: who wants help, who speaks, whose hand is up, who is loud."""
+    level = float((person["media"] or {}).get("level_dbov", SILENCE))
+    return not person["help_wanted"], not person["speaking"], not person["hand"], -level
 
 
 def picture(status: Json, lines: int) -> Group:

@@ -120,15 +120,6 @@ class RoleChanged:
     role: Role
 
 
-@dataclass(frozen=True, slots=True)
-class NameRecorded:
-    """The clip of its recorded name is now this one."""
-
-    room: str
-    participant: int
-    clip: str
-
-
 # --------------------------------------------------------------------------------------------- the room
 
 
@@ -223,6 +214,16 @@ class HelpWanted:
     participant: int
 
 
+@dataclass(frozen=True, slots=True)
+class HelpAnswered:
+    """Its wish for help is seen to."""
+
+    room: str
+    participant: int
+    by: int | None
+    """The host who answered; None: an operator."""
+
+
 # ---------------------------------------------------------------------------------------- to be carried out
 
 
@@ -257,7 +258,6 @@ Event: TypeAlias = (
     | GainsChanged
     | Renamed
     | RoleChanged
-    | NameRecorded
     | HandsChanged
     | FloorGiven
     | SpeakerChanged
@@ -269,6 +269,7 @@ Event: TypeAlias = (
     | EverybodyMuted
     | SettingsChanged
     | HelpWanted
+    | HelpAnswered
     | Tone
     | Announce
 )

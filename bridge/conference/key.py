@@ -42,12 +42,13 @@ class Action(enum.StrEnum):
     MUTE_ALL = "mute-all"
     LOCK = "lock"
     ADMIT = "admit"
+    ANSWER_HELP = "answer-help"
     GIVE_FLOOR = "give-floor"
     END = "end"
     READ_KEYS = "read-keys"
 
 
-HOSTS_ONLY = frozenset({Action.MUTE_ALL, Action.LOCK, Action.ADMIT, Action.GIVE_FLOOR, Action.END})
+HOSTS_ONLY = frozenset({Action.MUTE_ALL, Action.LOCK, Action.ADMIT, Action.ANSWER_HELP, Action.GIVE_FLOOR, Action.END})
 
 STANDARD: tuple[tuple[str, Action], ...] = (
     ("**", Action.READ_KEYS),
@@ -62,10 +63,12 @@ STANDARD: tuple[tuple[str, Action], ...] = (
     ("*8", Action.ADMIT),
     ("*9", Action.RAISE_HAND),
     ("*##", Action.END),
+    ("#0", Action.ANSWER_HELP),
     ("#1", Action.VOICE_UP),
     ("#4", Action.VOICE_DOWN),
 )
-"""Louder is above softer on the keypad, ``*`` for what one hears, ``#`` for what one says. The end for all takes three
+"""Louder is above softer on the keypad, ``*`` for what one hears, ``#`` for what one says; ``*0`` asks for
+help, and ``#0`` answers those who did. The end for all takes three
 keys, and not ``##``: that is what an impatient finger presses after a PIN."""
 
 
@@ -247,6 +250,10 @@ WORDS: dict[Action, dict[Language, str]] = {
     },
     Action.LOCK: {"fr-CA": "Verrouiller ou déverrouiller la salle", "en-CA": "Lock or unlock the room"},
     Action.ADMIT: {"fr-CA": "Faire entrer tous ceux qui attendent", "en-CA": "Let in everybody who waits"},
+    Action.ANSWER_HELP: {
+        "fr-CA": "Répondre aux demandes d'aide: ceux qui en ont fait l'entendent",
+        "en-CA": "Answer those who asked for help: they hear that they are seen to",
+    },
     Action.GIVE_FLOOR: {
         "fr-CA": "Donner la parole au premier de la file",
         "en-CA": "Give the floor to the first in the queue",

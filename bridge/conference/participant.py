@@ -50,6 +50,8 @@ class Participant:
     """dB on its voice (the stream's ``gain_in``), -12 to 12."""
     recorded_name: str = ""
     """Clip of its name (``capture:N`` or a file); empty: none."""
+    help_wanted: bool = False
+    """It asked for an operator (``*0``), and nobody has answered that yet."""
     hand: int = 0
     """Its place in the speaking queue, from 1; 0: its hand is down."""
     speaking: bool = False

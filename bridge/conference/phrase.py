@@ -71,6 +71,10 @@ class Phrase(enum.StrEnum):
     """Nobody waits in the lobby, or in the speaking queue."""
     HELP_COMES = "help-comes"
     """An operator was called."""
+    HELP_WANTED = "help-wanted"
+    """To hosts: somebody asks for help."""
+    HELP_ANSWERED = "help-answered"
+    """Somebody sees to your wish for help."""
 
     # The speaking queue
     HAND_RAISED = "hand-raised"

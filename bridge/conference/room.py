@@ -6,8 +6,8 @@ operators on everybody. A command that changes nothing emits nothing. All raise 
 :class:`.error.Forbidden`, :class:`.error.NoSuchParticipant`, :class:`.error.Refused`.
 
 The parts: :class:`.people.People` (the table, permissions, events), :class:`.sound.Sound`, :class:`.floor.Floor`,
-:class:`.lobby.Lobby`, :class:`.screen.Screen`, :class:`.schedule.Schedule`. The room joins them up and knows comings
-and goings.
+:class:`.lobby.Lobby`, :class:`.screen.Screen`, :class:`.schedule.Schedule`, :class:`.assistance.Assistance`,
+:class:`.keying.Keying`. The room joins them up and knows comings and goings.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from .error import Forbidden, Refused, RoomError
+from .assistance import Assistance
+from .error import Forbidden, Refused
 from .event import (
     Admitted,
     Ended,
     EndReason,
     Event,
     Hangup,
-    HelpWanted,
     Joined,
     LeaveReason,
     Left,
     Muted,
-    NameRecorded,
     Renamed,
     RoleChanged,
     SettingsChanged,
@@ -37,7 +36,8 @@ from .event import (
     Waiting,
 )
 from .floor import Floor
-from .key import IN_LOBBY, Action, KeyPad, Verdict
+from .key import IN_LOBBY, Action
+from .keying import Keying
 from .lobby import Lobby
 from .participant import Kind, Language, Participant, Role, State
 from .people import People
@@ -68,15 +68,14 @@ class Room:
 
     def __init__(self, settings: RoomSettings, now: float) -> None:
         self._settings = settings
-        self._table = settings.table
         self._people = People(settings.name)
         self._sound = Sound(self._people)
         self._floor = Floor(self._people, self._sound)
         self._lobby = Lobby(self._people)
         self._screen = Screen(self._people, settings)
+        self._assistance = Assistance(self._people)
         self._schedule = Schedule()
-        self._pads: dict[int, KeyPad] = {}
-        """Of those who are in the midst of a sequence."""
+        self._keying = Keying(self._people, self._sound, self._floor, settings.table)
         self._speaker: int | None = None
         self._ended = False
         self.opened = now
@@ -92,17 +91,13 @@ class Room:
         """When :meth:`expire` is due."""
         if self._ended:
             return None
-        pads = (pad.deadline() for pad in self._pads.values())
-        return min((t for t in (self._schedule.deadline(), *pads) if t is not None), default=None)
+        return min((t for t in (self._schedule.deadline(), self._keying.deadline()) if t is not None), default=None)
 
     def expire(self, now: float) -> None:
         """Warn of the end, end the conference, give half a key sequence up."""
         if self._ended:
             return
-        for number, pad in list(self._pads.items()):
-            self._tell_verdict(number, pad.expire(now))
-            if pad.deadline() is None:
-                self._pads.pop(number, None)
+        self._keying.expire(now)
         due = self._schedule.expire(now)
         if due.ended:
             self._finish("host-left" if due.host_left else "duration")
@@ -234,8 +229,8 @@ class Room:
         Args:
             language: None: the room's.
             invited: a host or operator called or moved it here: neither lock nor lobby holds it.
-            moved_from: what :meth:`take_out` of another room returned: its own mute, gains, deafness and recorded
-                name go with it, and it is told that it was moved.
+            moved_from: what :meth:`take_out` of another room returned: its own mute, gains, deafness, recorded name
+                and wish for help go with it, and it is told that it was moved.
 
         Raises:
             Refused: ``locked``, ``full``, ``ended``, ``present`` (that number is here); ``phrase`` is what to say.
@@ -272,6 +267,8 @@ class Room:
                 self._lobby.call_hosts()
         else:
             self._enter(person, now, moved=moved_from is not None, straight=True)
+        if moved_from is not None and moved_from.help_wanted:
+            self._assistance.carry_over(number)
         return "lobby" if waits else "in"
 
     def _enter(self, person: Participant, now: float, *, moved: bool = False, straight: bool = False) -> None:
@@ -339,7 +336,7 @@ class Room:
         self._screen.forget(number)
         if self._speaker == number:
             self._set_speaker(None)
-        self._pads.pop(number, None)
+        self._keying.forget(number)
         self._people.take_away(number)
         self._people.tell(Left(self.name, number, reason, person))
         if hangup:
@@ -416,7 +413,7 @@ class Room:
             self._people.take_away(person.number)
             self._people.tell(Left(self.name, person.number, "ended", person))
             self._people.tell(self._hangup(person, "ended"))
-        self._pads.clear()
+        self._keying.clear()
         self._ended = True
         self._people.tell(Ended(self.name, reason))
 
@@ -482,17 +479,13 @@ class Room:
             self._people.change(number, name=readable)
             self._people.tell(Renamed(self.name, number, readable))
 
-    def set_recorded_name(self, number: int, clip: str, *, by: int | None, now: float) -> None:
-        """The clip of its name (``capture:N`` or a file); empty: none."""
-        if self._people.require_self(number, by).recorded_name != clip:
-            self._people.change(number, recorded_name=clip)
-            self._people.tell(NameRecorded(self.name, number, clip))
-
     def help(self, number: int, *, now: float) -> None:
-        """It asks for an operator."""
-        self._people.get(number)
-        self._people.tell(HelpWanted(self.name, number))
-        self._people.say(Phrase.HELP_COMES, number)
+        """It asks for an operator, until a host or operator answers that."""
+        self._assistance.ask(number)
+
+    def answer_help(self, number: int | None = None, *, by: int | None, now: float) -> int:
+        """Somebody's wish for help (None: everybody's) is seen to, and they hear that; how many that were."""
+        return self._assistance.answer(number, by=by)
 
     # ---------------------------------------------------------------------------------- the speaking queue
 
@@ -595,8 +588,7 @@ class Room:
         self._people.tell(SettingsChanged(self.name, after))
         self._screen.changed(after)
         if after.keys != before.keys:
-            self._table = after.table
-            self._pads.clear()
+            self._keying.change(after.table)
         if after.max_duration != before.max_duration:
             self._schedule.limit(now, after.max_duration)
         if not after.ends_with_host:
@@ -609,20 +601,8 @@ class Room:
     def press(self, number: int, digit: str, now: float) -> None:
         """A key of somebody's telephone, once a press (see :class:`.key.DigitFilter`). Raises nothing: what is
         wrong is said to who pressed."""
-        if number not in self._people:
-            return
-        pad = self._pads.setdefault(number, KeyPad(self._table))
-        found = pad.press(digit, self._people.get(number).role, now)
-        if pad.deadline() is None:
-            del self._pads[number]
-        if isinstance(found, Action):
-            self.act(number, found, now)
-        else:
-            self._tell_verdict(number, found)
-
-    def _tell_verdict(self, number: int, verdict: Verdict | None) -> None:
-        if verdict is not None:
-            self._people.say(Phrase.NO_SUCH_KEY if verdict is Verdict.UNKNOWN else Phrase.NOT_ALLOWED, number)
+        if number in self._people:
+            self._keying.press(self, number, digit, now)
 
     def act(self, number: int, action: Action, now: float) -> None:
         """What a key sequence stands for; likewise."""
@@ -631,40 +611,5 @@ class Room:
         person = self._people.get(number)
         if person.state == "lobby" and action not in IN_LOBBY:
             self._lobby.greet(self._settings, number)
-            return
-        try:
-            self._carry_out(person, action, now)
-        except Forbidden:
-            self._people.say(Phrase.NOT_ALLOWED, number)
-        except RoomError:  # no hand is up
-            self._people.say(Phrase.NOBODY_WAITS, number)
-
-    def _carry_out(self, person: Participant, action: Action, now: float) -> None:
-        number = person.number
-        match action:
-            case Action.READ_KEYS:
-                keys = tuple((key.digits, str(key.action)) for key in self._table.for_role(person.role))
-                self._people.say(Phrase.KEYS, number, keys=keys)
-            case Action.MUTE_SELF:
-                self._sound.toggle(number)
-            case Action.RAISE_HAND:
-                self._floor.toggle(number)
-            case Action.HELP:
-                self.help(number, now=now)
-            case Action.VOLUME_UP | Action.VOLUME_DOWN:
-                self.step_volume(number, 1 if action is Action.VOLUME_UP else -1, by=number, now=now)
-            case Action.VOICE_UP | Action.VOICE_DOWN:
-                self.step_voice(number, 1 if action is Action.VOICE_UP else -1, by=number, now=now)
-            case Action.ROLL_CALL:
-                self.roll_call(by=number, now=now)
-            case Action.MUTE_ALL:
-                (self.unmute_all if self.everybody_muted else self.mute_all)(by=number, now=now)
-            case Action.LOCK:
-                (self.unlock if self.locked else self.lock)(by=number, now=now)
-            case Action.ADMIT:
-                if not self.admit_all(by=number, now=now):
-                    raise Refused("nobody", "nobody waits in the lobby")
-            case Action.GIVE_FLOOR:
-                self.give_floor(by=number, now=now)
-            case Action.END:
-                self.end(by=number, now=now)
+        else:
+            self._keying.act(self, person, action, now)

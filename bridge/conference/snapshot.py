@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from .participant import Participant
 
@@ -37,17 +36,3 @@ class RoomSnapshot:
     """Whose content is shown."""
     participants: tuple[Participant, ...]
     """In the order they came; the lobby's too."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON has it: plain lists, numbers and strings; ``participants`` are objects with the fields of
-        :class:`.participant.Participant` and ``muted``."""
-        shown = {name: getattr(self, name) for name in _ROOM}
-        shown["hands"] = list(self.hands)
-        shown["participants"] = [
-            {"muted": one.muted, **{name: getattr(one, name) for name in _PERSON}} for one in self.participants
-        ]
-        return shown
-
-
-_ROOM = tuple(field.name for field in fields(RoomSnapshot))
-_PERSON = tuple(field.name for field in fields(Participant))

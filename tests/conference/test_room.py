@@ -10,12 +10,12 @@ from bridge.conference.event import (
     Announce,
     Ended,
     Hangup,
+    HelpAnswered,
     HelpWanted,
     Joined,
     Left,
     LockChanged,
     Muted,
-    NameRecorded,
     Renamed,
     RoleChanged,
     SettingsChanged,
@@ -24,7 +24,7 @@ from bridge.conference.event import (
     Waiting,
 )
 from bridge.conference.phrase import Phrase, Spoken
-from tests.conference.people import ANNE, BRUNO, CLAIRE, HOST, heard, held, join, room
+from tests.conference.people import ANNE, BRUNO, CLAIRE, HOST, heard, held, join, key, room
 
 
 def test_who_joins_an_open_room_is_in_and_told_that_nobody_else_is() -> None:
@@ -205,11 +205,12 @@ def test_who_is_removed_is_told_and_hung_up() -> None:
 
 
 def test_who_is_moved_keeps_its_own_sound_and_its_call() -> None:
-    here, there = held(), room()
+    here, there = room(), room()
+    join(here, HOST, BRUNO)
+    join(here, ANNE, recorded_name="capture:3")
     here.mute(ANNE, by=ANNE, now=0.0)
     here.mute(ANNE, by=HOST, now=0.0)
     here.set_volume(ANNE, 6, by=ANNE, now=0.0)
-    here.set_recorded_name(ANNE, "capture:3", by=None, now=0.0)
     list(here.events())
     was = here.take_out(ANNE, by=HOST, now=1.0)
     assert list(here.events()) == [Left("salle", ANNE, "moved", was)]
@@ -350,10 +351,10 @@ def test_a_room_goes_on_without_host_unless_it_says_otherwise() -> None:
 
 
 def test_roll_call_says_number_and_names_to_who_asks() -> None:
-    here = held()
-    here.set_recorded_name(ANNE, "capture:1", by=None, now=0.0)
-    here.set_recorded_name(BRUNO, "capture:2", by=None, now=0.0)
-    assert list(here.events()) == [NameRecorded("salle", ANNE, "capture:1"), NameRecorded("salle", BRUNO, "capture:2")]
+    here = room()
+    join(here, HOST)
+    join(here, ANNE, recorded_name="capture:1")
+    join(here, BRUNO, recorded_name="capture:2")
     here.roll_call(by=BRUNO, now=1.0)
     assert list(here.events()) == [
         Announce("salle", Spoken(Phrase.PEOPLE_IN_ROOM, number=3), BRUNO),
@@ -363,10 +364,53 @@ def test_roll_call_says_number_and_names_to_who_asks() -> None:
     assert heard(list(here.events()), None) == [Phrase.PEOPLE_IN_ROOM, Phrase.ROLL_CALL]
 
 
-def test_help_calls_an_operator_and_says_so() -> None:
+def test_help_calls_an_operator_and_is_told_to_hosts_and_who_asked() -> None:
     here = held()
     here.help(ANNE, now=1.0)
-    assert list(here.events()) == [HelpWanted("salle", ANNE), Announce("salle", Spoken(Phrase.HELP_COMES), ANNE)]
+    assert list(here.events()) == [
+        HelpWanted("salle", ANNE),
+        Announce("salle", Spoken(Phrase.HELP_WANTED), HOST),
+        Announce("salle", Spoken(Phrase.HELP_COMES), ANNE),
+    ]
+    assert here.participant(ANNE).help_wanted
+    here.help(ANNE, now=2.0)
+    assert list(here.events()) == [Announce("salle", Spoken(Phrase.HELP_COMES), ANNE)], "once is enough"
+
+
+def test_help_is_wanted_until_it_is_answered() -> None:
+    here = held()
+    here.help(ANNE, now=1.0)
+    here.help(BRUNO, now=1.0)
+    list(here.events())
+    assert here.answer_help(ANNE, by=None, now=2.0) == 1
+    answered = Announce("salle", Spoken(Phrase.HELP_ANSWERED), ANNE)
+    assert list(here.events()) == [HelpAnswered("salle", ANNE, None), answered]
+    assert [person.help_wanted for person in here.participants()] == [False, False, True]
+    assert here.answer_help(ANNE, by=None, now=2.0) == 0
+    assert not list(here.events())
+
+
+def test_a_host_answers_all_who_wanted_help_but_himself() -> None:
+    here = held()
+    for number in (HOST, ANNE, BRUNO):
+        here.help(number, now=1.0)
+    assert heard(list(here.events()), HOST) == [Phrase.HELP_COMES, Phrase.HELP_WANTED, Phrase.HELP_WANTED]
+    events = key(here, HOST, "#0")
+    assert [event for event in events if isinstance(event, HelpAnswered)] == [
+        HelpAnswered("salle", ANNE, HOST),
+        HelpAnswered("salle", BRUNO, HOST),
+    ]
+    assert here.participant(HOST).help_wanted
+    assert heard(key(here, HOST, "#0"), HOST) == [Phrase.NOBODY_WAITS]
+    assert heard(key(here, ANNE, "#0"), ANNE) == [Phrase.NOT_ALLOWED]
+
+
+def test_who_wants_help_still_wants_it_in_another_room() -> None:
+    here, there = held(), room()
+    here.help(ANNE, now=1.0)
+    events = join(there, ANNE, invited=True, moved_from=here.take_out(ANNE, by=HOST, now=1.0))
+    assert HelpWanted("salle", ANNE) in events
+    assert there.participant(ANNE).help_wanted
 
 
 def test_names_are_one_readable_line() -> None:
@@ -419,7 +463,7 @@ def test_only_operators_change_settings_and_wrong_ones_change_nothing() -> None:
         lambda here: here.set_volume(BRUNO, 3, by=ANNE, now=0.0),
         lambda here: here.step_voice(BRUNO, 1, by=ANNE, now=0.0),
         lambda here: here.rename(BRUNO, "x", by=ANNE, now=0.0),
-        lambda here: here.set_recorded_name(BRUNO, "x", by=ANNE, now=0.0),
+        lambda here: here.answer_help(BRUNO, by=ANNE, now=0.0),
         lambda here: here.remove(BRUNO, by=ANNE, now=0.0),
         lambda here: here.remove(ANNE, by=ANNE, now=0.0),
         lambda here: here.take_out(BRUNO, by=ANNE, now=0.0),
@@ -448,19 +492,13 @@ def test_simulated_people_count_and_are_not_spoken_to() -> None:
     assert Announce("salle", Spoken(Phrase.PEOPLE_IN_ROOM, number=2), BRUNO) in join(here, BRUNO)
 
 
-def test_the_snapshot_shows_everything_but_pins_as_plain_data() -> None:
+def test_the_snapshot_shows_everything_but_pins() -> None:
     here = held(host_pin="1234", guest_pin="5678", title="Salle A", number="101")
     here.raise_hand(ANNE, by=ANNE, now=0.0)
-    shown = here.snapshot().as_dict()
-    assert (shown["name"], shown["number"], shown["title"], shown["locked"]) == ("salle", "101", "Salle A", False)
-    assert shown["hands"] == [ANNE]
-    anne = shown["participants"][1]
-    assert (anne["name"], anne["hand"], anne["muted"], anne["state"], anne["speaking"]) == (
-        "Anne",
-        1,
-        False,
-        "in",
-        False,
-    )
+    shown = here.snapshot()
+    assert (shown.name, shown.number, shown.title, shown.locked) == ("salle", "101", "Salle A", False)
+    assert shown.hands == (ANNE,)
+    anne = shown.participants[1]
+    assert (anne.name, anne.hand, anne.muted, anne.state, anne.speaking) == ("Anne", 1, False, "in", False)
     assert "1234" not in str(shown)
     assert "1234" not in repr(here.settings)

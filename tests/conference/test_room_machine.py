@@ -22,13 +22,13 @@ from bridge.conference.event import (
     GainsChanged,
     HandsChanged,
     Hangup,
+    HelpAnswered,
     HelpWanted,
     Joined,
     LayoutChanged,
     Left,
     LockChanged,
     Muted,
-    NameRecorded,
     Pinned,
     PresentationChanged,
     Renamed,
@@ -73,7 +73,8 @@ COMMANDS: dict[str, Callable[[Room, int, int | None, float], object]] = {
     "volume": lambda room, n, by, now: room.set_volume(n, 14 - 2 * n, by=by, now=now),
     "voice": lambda room, n, by, now: room.step_voice(n, n - 3, by=by, now=now),
     "rename": lambda room, n, by, now: room.rename(n, f"name {by}", by=by, now=now),
-    "record": lambda room, n, by, now: room.set_recorded_name(n, f"capture:{n}", by=by, now=now),
+    "answer help": lambda room, n, by, now: room.answer_help(n, by=by, now=now),
+    "answer all": lambda room, n, by, now: room.answer_help(by=by, now=now),
     "raise": lambda room, n, by, now: room.raise_hand(n, by=by, now=now),
     "lower": lambda room, n, by, now: room.lower_hand(n, by=by, now=now),
     "floor": lambda room, n, by, now: room.give_floor(n, by=by, now=now),
@@ -93,7 +94,7 @@ COMMANDS: dict[str, Callable[[Room, int, int | None, float], object]] = {
     "present": lambda room, n, by, now: room.take_presentation(n, by=by, now=now),
     "stop presenting": lambda room, n, by, now: room.release_presentation(n, by=by, now=now),
 }
-OWN = {"mute", "unmute", "deafen", "undeafen", "volume", "voice", "rename", "record", "raise", "lower", "roll call",
+OWN = {"mute", "unmute", "deafen", "undeafen", "volume", "voice", "rename", "raise", "lower", "roll call",
        "own layout", "no own layout", "present", "stop presenting"}  # fmt: skip
 """What a guest may do, to itself."""
 
@@ -149,8 +150,12 @@ class Shadow:
             case RoleChanged(_, number, role):
                 assert self.people[number].role != role
                 self.change(number, role=role)
-            case NameRecorded(_, number, clip):
-                self.change(number, recorded_name=clip)
+            case HelpWanted(_, number):
+                assert not self.people[number].help_wanted
+                self.change(number, help_wanted=True)
+            case HelpAnswered(_, number, _):
+                assert self.people[number].help_wanted
+                self.change(number, help_wanted=False)
             case HandsChanged(_, order):
                 assert order != self.hands
                 self.hands = order
@@ -182,7 +187,7 @@ class Shadow:
                 self.settings = settings
             case Announce(_, _, to):
                 assert to is None or to in self.people, "who has left is not spoken to"
-            case FloorGiven(_, number) | HelpWanted(_, number):
+            case FloorGiven(_, number):
                 assert self.people[number]
             case Ended():
                 assert not self.people
@@ -360,7 +365,7 @@ class RoomMachine(RuleBasedStateMachine):
         if room.settings.lobby == "off":
             assert len(inside) == len(people)
         assert all(-12 <= gain <= 12 for person in people.values() for gain in (person.volume, person.voice))
-        assert set(room._pads) <= set(people)
+        assert set(room._keying._pads) <= set(people)
         if room.ended:
             assert not people
             assert room.deadline() is None

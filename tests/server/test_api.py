@@ -85,6 +85,20 @@ def test_operators_mute_by_the_hosts_flag() -> None:
     assert not person(house).muted
 
 
+@pytest.mark.parametrize("of_all", [False, True])
+def test_a_wish_for_help_is_shown_until_an_operator_answers_it(of_all: bool) -> None:
+    house = occupied("Alice", "Bob")
+    number = person(house).number
+    house.focus.tell("demo", lambda room: room.help(number, now=1.0), 1.0)
+
+    def shown() -> list[bool]:
+        return [each["help_wanted"] for each in get(house, "/api/v1/rooms/demo").json()["participants"]]
+
+    assert shown() == [True, False]
+    assert post(house, f"/rooms/demo{'' if of_all else f'/participants/{number}'}/answer-help").status_code == 200
+    assert shown() == [False, False]
+
+
 @pytest.mark.parametrize("command", sorted(set(PARTICIPANT_COMMANDS) - {"admit", "turn-away"}))
 def test_every_command_on_somebody_in_the_room_is_carried_out(command: str) -> None:
     house = occupied("Alice", "Bob")

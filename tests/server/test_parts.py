@@ -224,6 +224,7 @@ def status(rooms: int, people: int) -> dict[str, Any]:
         "muted_by_host": False,
         "muted_by_self": True,
         "deaf": False,
+        "help_wanted": False,
         "hand": 0,
         "media": media,
     }
@@ -254,6 +255,13 @@ def test_top_shows_loss_level_and_marks() -> None:
     assert "██████··" in text
     assert "muted, SRTP" in text
     assert "[bold]Ann[/]" in text, "a caller's name is no markup"
+
+
+def test_top_shows_who_wants_help_first() -> None:
+    now = status(1, 3000)
+    now["rooms"][0]["participants"][1500] |= {"name": "Lost", "help_wanted": True}
+    (line,) = (line for line in drawn(now) if "Lost" in line)
+    assert "wants help" in line
 
 
 @pytest.mark.parametrize(("rooms", "people"), [(1, 3000), (300, 4), (3, 50)])
