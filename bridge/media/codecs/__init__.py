@@ -11,14 +11,12 @@ from .opus import OpusDecoder, OpusEncoder, library
 __all__ = ["CodecError", "EncoderSettings", "Format", "FrameDecoder", "FrameEncoder", "by_name"]
 
 _FORMATS = {
-    ("PCMU", 8000): Format("PCMU", 8000, 8000, bytes_per_second=8000, rows=PCMU),
-    ("PCMA", 8000): Format("PCMA", 8000, 8000, bytes_per_second=8000, rows=PCMA),
-    ("G722", 8000): Format(
-        "G722", 16000, 8000, bytes_per_second=8000, decoder=lambda _: G722Decoder(), encoder=G722Encoder
-    ),
+    ("PCMU", 8000): Format("PCMU", 8000, 8000, rows=PCMU),
+    ("PCMA", 8000): Format("PCMA", 8000, 8000, rows=PCMA),
+    ("G722", 8000): Format("G722", 16000, 8000, decoder=lambda _: G722Decoder(), encoder=G722Encoder),
     ("OPUS", 48000): Format("OPUS", 48000, 48000, channels=2, decoder=OpusDecoder, encoder=OpusEncoder),
-    ("L16", 16000): Format("L16", 16000, 16000, bytes_per_second=32000, rows=MONO),
-    ("L16", 48000): Format("L16", 48000, 48000, bytes_per_second=96000, rows=MONO),
+    ("L16", 16000): Format("L16", 16000, 16000, rows=MONO),
+    ("L16", 48000): Format("L16", 48000, 48000, rows=MONO),
 }
 
 

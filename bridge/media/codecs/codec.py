@@ -108,16 +108,10 @@ class Format:
     """RTP clock, Hz. G.722 says 8000 although it samples at 16000 (RFC 3551 §4.5.2)."""
     channels: int = 1
     """As in the SDP. Opus always says 2 (RFC 7587 §7), whatever is sent."""
-    bytes_per_second: int = 0
-    """Payload bytes in a second; 0: they vary."""
     rows: ArrayCodec | None = None
     decoder: Callable[[int], FrameDecoder] | None = field(default=None)
     """Makes a decoder whose PCM has the rate that is given (Hz)."""
     encoder: Callable[[EncoderSettings], FrameEncoder] | None = field(default=None)
-
-    def payload_size(self, milliseconds: int) -> int:
-        """Payload bytes of a packet of that length; 0: they vary."""
-        return self.bytes_per_second * milliseconds // 1000
 
     def samples(self, milliseconds: int) -> int:
         """Samples in a packet of that length."""
