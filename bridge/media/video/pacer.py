@@ -35,6 +35,11 @@ class Pacer:
         """Packets that are still to be sent."""
         return self._count - self._sent + sum(count for _, count in self._late)
 
+    def rest(self) -> list[tuple[int, int]]:
+        """Runs of packets (first, count) that are still to be sent, in order; they stay so."""
+        rest = [(self._first + self._sent, self._count - self._sent)] if self._count > self._sent else []
+        return [*self._late, *rest]
+
     def add(self, first: int, count: int, now: float, interval: float) -> None:
         """A frame's packets are there, ``first`` to ``first + count - 1`` of their encoding.
 

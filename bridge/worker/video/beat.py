@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -65,11 +66,30 @@ class VideoBeat:
     """A video worker's whole state, and what it does with it."""
 
     def __init__(
-        self, begin: Begin, emit: Callable[[msgspec.Struct], None], now: float, *, threads: int | None = None
+        self,
+        begin: Begin,
+        emit: Callable[[msgspec.Struct], None],
+        now: float,
+        descriptors: Sequence[int] = (),
+        *,
+        threads: int | None = None,
     ) -> None:
+        """Args:
+        descriptors: what came with ``begin``; ours to close.
+
+        Raises:
+            OSError: none of the ports can be bound.
+        """
         self.emit = emit
         self._rng = np.random.default_rng(begin.seed or None)
         self._numbers, self._rtp, self._rtcp = open_ports(begin.host, begin.ports, dscp=VIDEO)
+        ports = tuple(self._numbers)
+        shared = len(begin.bundle_ports)
+        # Bundle ports are the audio process's to read: we only send there, and get by relay what is ours.
+        self._read_fds = [s.fileno() for s in self._rtp]
+        self._numbers += begin.bundle_ports
+        self._rtp += [socket.socket(fileno=fd) for fd in descriptors[:shared]]
+        self._relays = [socket.socket(fileno=fd) for fd in descriptors[shared:]]
         self._fds = [s.fileno() for s in self._rtp]
         self._rtcp_fds = [s.fileno() for s in self._rtcp]
         self.index = {port: n for n, port in enumerate(self._numbers)}
@@ -122,7 +142,7 @@ class VideoBeat:
         self.back: dict[int, float] = {}
         """When rows get a keyframe once more."""
         self._second = now
-        emit(say.Ready(version=say.VERSION, pid=os.getpid(), ports=tuple(self._numbers)))
+        emit(say.Ready(version=say.VERSION, pid=os.getpid(), ports=ports))
 
     # ------------------------------------------------------------------------------------------- the beat
 
@@ -135,7 +155,7 @@ class VideoBeat:
         begin = time.monotonic()
         self._beats += 1
         self._now = now
-        self._intake.media(self._media.receive(self._fds, now, realtime), now)
+        self._intake.media(self._media.receive(self._read_fds, now, realtime), now)
         if self._beats % RTCP_EVERY == 0:
             self._intake.control(self._control.receive(self._rtcp_fds, now, realtime))
         if self._intake.reports:

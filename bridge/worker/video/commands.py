@@ -115,6 +115,8 @@ class Commands:
         if fresh:
             row = table.add(spec.stream, now)
             self._beat.meet(row, now)
+        if before is not None and (before.send, before.room) != (spec.send, spec.room):
+            self._finish(row)
         try:
             table.configure(row, spec, index, self._beat.index[spec.port])
         except ValueError:
@@ -142,6 +144,12 @@ class Commands:
                 self._beat.answers.viewers[row] = room.viewers[row]
             else:
                 self._beat.answers.viewers.pop(row, None)
+
+    def _finish(self, row: int) -> None:
+        """What somebody is sent ends, or becomes something else: not in the middle of a frame."""
+        viewer = self._beat.viewer(row)
+        if viewer is not None and viewer.encoding is not None and row in viewer.encoding.rows:
+            self._beat.fanout.finish(row, viewer.encoding)
 
     def _leave(self, room: VideoRoom | None, row: int, spec: SetVideoStream) -> None:
         if room is not None:

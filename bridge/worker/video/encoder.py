@@ -26,6 +26,9 @@ BUFFER = 0.5
 FOREVER = 1 << 20
 """Frames between keyframes that nobody asked for: none."""
 
+HIGH = ("cabac=1", "8x8dct=1", "no-deblock=0", "partitions=i8x8,i4x4")
+"""What High has over baseline, on top of x264's fastest preset: a quarter fewer bits for a seventh more time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -36,12 +39,17 @@ class Kind:
     """H.264: packetization-mode."""
     mtu: int
     rung: Rung
+    profile: str = ""
+    """H.264: baseline or high."""
 
     @classmethod
     def of(cls, format_: VideoFormat, mtu: int, rung: Rung) -> Kind:
-        """Every profile decodes baseline, which is all that x264's fastest preset makes: profiles don't count."""
-        mode = format_.parameters.get("packetization-mode", "0") if format_.name.upper() == "H264" else ""
-        return cls(format_.name.upper(), "1" if mode == "1" else mode and "0", mtu, rung)
+        """High for who takes it (RFC 6184 §8.1, profile_idc 100); every other profile decodes constrained baseline."""
+        name, told = format_.name.upper(), format_.parameters
+        if name != "H264":
+            return cls(name, "", mtu, rung)
+        mode = "1" if told.get("packetization-mode") == "1" else "0"
+        return cls(name, mode, mtu, rung, "high" if told.get("profile-level-id", "")[:2] == "64" else "baseline")
 
 
 class Encoder:
@@ -103,12 +111,14 @@ class Encoder:
 def _x264(kind: Kind) -> dict[str, str]:
     rung = kind.rung
     parameters = ["scenecut=0", "rc-lookahead=0"]
+    if kind.profile == "high":
+        parameters += HIGH
     if kind.mode == "0":
         parameters.append(slicing_hint(kind.mtu)["x264-params"])
     options = {
         "preset": "ultrafast",
         "tune": "zerolatency",
-        "profile": "baseline",
+        "profile": kind.profile or "baseline",
         "forced-idr": "1",
         "maxrate": str(rung.bits),
         "bufsize": str(int(rung.bits * BUFFER)),

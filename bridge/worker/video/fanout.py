@@ -63,6 +63,15 @@ class Fanout:
                     sent += self._send(encoding.rows[at : at + most], encoding.number, block, start, stop)
         return sent
 
+    def finish(self, row: int, encoding: Encoding) -> int:
+        """The rest of the frame that is being sent, to one who gets nothing after it: half a frame in a decoder spoils
+        what comes next, maybe minutes later."""
+        sent = 0
+        for first, count in encoding.pacer.rest():
+            for block, start, stop in encoding.pieces(first, count):
+                sent += self._send(np.array([row], np.intp), encoding.number, block, start, stop)
+        return sent
+
     def _send(self, rows: Rows, number: int, block: Block, start: int, stop: int) -> int:
         """(rows x packets), row by row: the rows are sorted by socket."""
         table, count = self._table, stop - start

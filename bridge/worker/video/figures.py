@@ -52,7 +52,7 @@ class Figures:
             each for room in beat.rooms.values() for pane in room.panes.values() for each in pane.encodings.values()
         ]
         return VideoReport(
-            streams=self._streams(passed),
+            streams=self._streams(passed, now),
             beat_p50_ms=round(float(beats[len(beats) // 2]), 3),
             beat_p99_ms=round(float(beats[-1 - len(beats) // 100]), 3),
             encodings=sum(bool(each.members) for each in encodings),
@@ -68,7 +68,7 @@ class Figures:
             load=round(load, 3),
         )
 
-    def _streams(self, passed: float) -> tuple[VideoStreamReport, ...]:
+    def _streams(self, passed: float, now: float) -> tuple[VideoStreamReport, ...]:
         """Over all streams, once a second: some microseconds each."""
         beat, table, reception = self._beat, self._beat.table, self._beat.reception
         rows = (table.live & ~table.simulated).nonzero()[0]
@@ -100,7 +100,7 @@ class Figures:
                     decoded=decoded,
                     errors=source.refused if source else 0,
                     keyframes_asked=source.asked if source else 0,
-                    frozen_ms=int(1000 * source.frozen) if source else 0,
+                    frozen_ms=int(1000 * source.frozen(now)) if source else 0,
                     sent=int(table.sent[row]),
                     sent_bitrate=int(8 * (sent - sent_before) / passed),
                     sent_width=rung.width if rung else 0,

@@ -44,7 +44,7 @@ def run(link: Link) -> int:
         link.send(event, spare=isinstance(event, VideoReport))
 
     try:
-        beat = VideoBeat(begin, emit, time.monotonic())
+        beat = VideoBeat(begin, emit, time.monotonic(), link.descriptors)
     except OSError as error:
         emit(Trouble(reason=str(error)))
         link.flush()

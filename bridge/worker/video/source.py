@@ -76,8 +76,7 @@ class Source:
         """Frames were left out: what follows them is of no use up to a keyframe."""
         self._filled = 0.0
         self.dark_since: float | None = None
-        self.frozen = 0.0
-        """Seconds that the picture stood for want of a keyframe."""
+        self._frozen = 0.0
         self.set_formats(formats, nack=nack)
 
     def set_formats(self, formats: Sequence[VideoFormat], *, nack: bool) -> None:
@@ -151,6 +150,8 @@ class Source:
             self._patient_until = now + PATIENT
         if now >= self._patient_until and not self._begun:
             self._want_keyframe = True
+            if assembler is not None:
+                self.dark_since = self.dark_since or now
         if self._decoder is not None and self._decoder.broken:
             self._want_keyframe = True
             self.dark_since = self.dark_since or now
@@ -179,7 +180,7 @@ class Source:
             self._want_keyframe = self._skipping = True
             return
         if self.dark_since is not None:
-            self.frozen += now - self.dark_since
+            self._frozen += now - self.dark_since
             self.dark_since = None
         self._queue.append((frame, turn))
         self._work()
@@ -216,6 +217,10 @@ class Source:
                 self.size = (wide, high)
                 self._pictured()
         self._work()
+
+    def frozen(self, now: float) -> float:
+        """Seconds that the picture stood for want of a keyframe, up to now."""
+        return self._frozen + (now - self.dark_since if self.dark_since is not None else 0.0)
 
     @property
     def refused(self) -> int:

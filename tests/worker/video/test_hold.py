@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bridge.media.video import feedback
 from bridge.mixer.layout import Kind, lay_out
 from bridge.worker.protocol_video import VideoLook
+from bridge.worker.video.beat import SLOT
 from tests.worker.video.terminals import Studio
 
 SMALL = (320, 180)
@@ -52,3 +54,32 @@ def test_who_turns_the_camera_off_gets_a_keyframe_soon_after(studio: Studio) -> 
         studio.tell(a.spec(1, **changes))
         studio.run(1.5)
         assert sum(frame.keyframe for frame in a.frames[count:]) >= 1
+
+
+def test_a_hold_does_not_cut_a_frame_in_two(studio: Studio) -> None:
+    studio.room(look=VideoLook("grid"), width=640, height=360)
+    a, b = studio.terminal(size=SMALL), studio.terminal(size=SMALL)
+    markers: list[bool] = []
+    receive = a._receive
+
+    def note(data: bytes, now: float) -> None:
+        if not 192 <= data[1] <= 223:
+            markers.append(data[1] >> 7 == 1)
+        receive(data, now)
+
+    a._receive = note  # type: ignore[method-assign]
+    studio.run(1.5)
+    a.ask(feedback.PictureLoss(a.ssrc, a.peer_ssrc))
+    for _ in range(40):
+        studio.run(SLOT)
+        if markers and not markers[-1]:
+            break
+    assert not markers[-1], "no frame was under way"
+    others = b.packets
+    studio.tell(a.spec(1, send=None))
+    studio.run(0.5)
+    assert markers[-1]
+    held = len(markers)
+    studio.run(0.5)
+    assert len(markers) == held
+    assert b.packets > others

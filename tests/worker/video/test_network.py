@@ -35,7 +35,7 @@ def test_nacks_repair_what_a_sender_loses(studio: Studio) -> None:
     source = studio.beat.sources[row]
     assert source.figures.recovered > 3
     assert source.decoded > 105
-    assert source.frozen < 0.3
+    assert source.frozen(studio.now) < 0.3
     assert b.likeness(a, PAIR[0]) > 0.9
 
 

@@ -13,7 +13,7 @@ from bridge.worker.video.encoder import Encoder, Kind
 from bridge.worker.video.reception import Reception
 from bridge.worker.video.rung import Rung
 from bridge.worker.video.source import Source
-from tests.worker.video.terminals import painting
+from tests.worker.video.terminals import painting, ssim
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -103,3 +103,68 @@ def test_reception_counts_loss_wraps_and_restarts() -> None:
     assert (int(reception.expected(rows)[0]), int(reception.received[2])) == (2, 2)
     assert reception.jitter[2] < 0.02
     assert reception.expected(np.array([1]))[0] == 0
+
+
+def test_rubbish_that_never_makes_a_picture_is_told_as_a_frozen_one(crew: Crew) -> None:
+    source = Source(crew, (VideoFormat("VP8", 96),), nack=True, pictured=lambda: None)
+    for n in range(150):
+        source.feed(1, 7, n, n * 3000, True, bytes([0x10, 0x00, 0x9D, 0x01, n]), n / 30)
+        source.take(n / 30, 0, 0.05)
+    assert source.decoded == 0
+    assert source.frozen(5.0) > 4.0
+
+
+def test_packets_that_end_no_frame_are_told_as_a_frozen_picture(crew: Crew) -> None:
+    source = Source(crew, (VideoFormat("H264", 96),), nack=True, pictured=lambda: None)
+    for n in range(150):
+        source.feed(1, 7, n, 0, False, b"\x7c\x05" + bytes(20), n / 30)
+        source.take(n / 30, 0, 0.05)
+    assert source.frozen(5.0) > 4.0
+
+
+def test_who_has_sent_nothing_has_no_frozen_picture(crew: Crew) -> None:
+    source = Source(crew, (VideoFormat("VP8", 96),), nack=True, pictured=lambda: None)
+    for n in range(150):
+        source.take(n / 30, 0, 0.05)
+    assert source.frozen(5.0) == 0
+
+
+@pytest.mark.parametrize("level", ["42e01f", "64001f", "640c1f"])
+def test_high_is_for_who_takes_it(level: str) -> None:
+    told = VideoFormat("H264", 96, {"packetization-mode": "1", "profile-level-id": level})
+    kind = Kind.of(told, 1200, Rung(640, 360, 30, 400_000))
+    encoder, paint = Encoder(kind), painting(3, 640, 360)
+    sets = [p for p in encoder.encode(paint(0), 0, keyframe=True) if p[0] & 31 in (7, 24)]
+    at = sets[0].index(b"\x67") + 1
+    assert sets[0][at] == (100 if level.startswith("64") else 66)
+
+
+def test_receivers_of_one_profile_share_an_encoding() -> None:
+    def kind(level: str) -> Kind:
+        return Kind.of(VideoFormat("H264", 96, {"profile-level-id": level}), 1200, Rung(640, 360, 30, 400_000))
+
+    assert kind("42e01f") == kind("4d001f") == kind("42801f")
+    assert kind("64001f") == kind("64002a") != kind("42e01f")
+
+
+def test_high_gives_a_better_picture_of_the_same_bits(crew: Crew) -> None:
+    """What is decoded of both, beside what was encoded."""
+    import numpy as np
+
+    quality = {}
+    for level in ("42e01f", "64001f"):
+        told = VideoFormat("H264", 96, {"packetization-mode": "1", "profile-level-id": level})
+        encoder, paint = Encoder(Kind.of(told, 1200, Rung(640, 360, 30, 200_000))), painting(3, 640, 360)
+        source = Source(crew, (VideoFormat("H264", 96),), nack=True, pictured=lambda: None)
+        sequence, found = 0, []
+        for n in range(45):
+            payloads = encoder.encode(paint(n / 30), n * 3000, keyframe=n == 0)
+            for i, payload in enumerate(payloads):
+                source.feed(1, 7, sequence, n * 3000, i == len(payloads) - 1, payload, n / 30)
+                sequence += 1
+            source.take(n / 30, 0, 0.05)
+            assert source.picture is not None
+            if n >= 15:
+                found.append(ssim(paint(n / 30)[:360], source.picture.planes[0]))
+        quality[level] = float(np.mean(found))
+    assert quality["64001f"] > quality["42e01f"]
