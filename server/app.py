@@ -34,6 +34,7 @@ from bridge.worker.video.client import VIDEO, VideoWorker
 
 from . import check, derived, guide, log, storage, tls
 from .api import application
+from .bundle import BundlePorts
 from .control import Control
 from .feed import Feed
 from .floor import FloorSockets
@@ -129,6 +130,7 @@ class Assembly:
         self._routes = Routes(settings.sip.address)
         self._listeners: list[Listener] = []
         self._seeing: dict[int, VideoWorker] = {}
+        self._bundles: BundlePorts | None = None
         self._resolver = Resolver()
 
     async def start(self) -> Control:
@@ -145,6 +147,7 @@ class Assembly:
         )
         self._parts.push_async_callback(control.close)
         kept = self._storage()
+        self._open_bundles()
         ports = await self._workers(control)
         video = await self._video(control)
         floor = await self._floor(control)
@@ -231,6 +234,14 @@ class Assembly:
         self._parts.push_async_callback(kept.close)
         return kept
 
+    def _open_bundles(self) -> None:
+        if self._settings.webrtc.enabled:
+            self._bundles = BundlePorts(derived.media_host(self._settings), self._settings.bundle_ports)
+            self._parts.callback(self._bundles.close)
+            for wanted, port in zip(self._settings.bundle_ports, self._bundles.ports, strict=True):
+                if port != wanted:
+                    logger.warning("[webrtc] port is taken; another serves", wanted=wanted, port=port)
+
     async def _workers(self, control: Control) -> dict[int, WorkerPorts]:
         media = self._settings.media
         spare = Spare()
@@ -239,8 +250,9 @@ class Assembly:
         host = derived.media_host(self._settings)
         shares = derived.shares(media.ports, media.workers)
         for number, ports in enumerate(shares):
-            begin = Begin(host=host, ports=ports, capacity=media.streams)
-            workers[number] = Worker(number, begin, control.heard, spare)
+            shared, descriptors = self._bundles.audio(number) if self._bundles else ((), [])
+            begin = Begin(host, ports, media.streams, bundle_ports=shared, relays=len(shared))
+            workers[number] = Worker(number, begin, control.heard, spare, descriptors)
             self._parts.push_async_callback(workers[number].stop)
         ready = await asyncio.gather(*(worker.start() for worker in workers.values()))
         for number, told in enumerate(ready):
@@ -258,8 +270,9 @@ class Assembly:
         host = derived.media_host(self._settings)
         shares = derived.shares(video.ports, video.workers, "video")
         for number, ports in enumerate(shares):
-            begin = Begin(host=host, ports=ports, capacity=video.streams)
-            self._seeing[number] = VideoWorker(number, begin, control.watched, spare)
+            shared, descriptors = self._bundles.video(number, video.workers) if self._bundles else ((), [])
+            begin = Begin(host, ports, video.streams, bundle_ports=shared, relays=len(shared))
+            self._seeing[number] = VideoWorker(number, begin, control.watched, spare, descriptors)
             self._parts.push_async_callback(self._seeing[number].stop)
         try:
             ready = await asyncio.gather(*(worker.start() for worker in self._seeing.values()))

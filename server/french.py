@@ -450,6 +450,9 @@ API = {
     "[media] ports {sound} and [video] ports {pictures} overlap: give each a range of its own": (
         "[media] ports {sound} et [video] ports {pictures} se chevauchent : donnez à chacun sa propre plage"
     ),
+    "[webrtc] port {port} lies in [{section}] ports: give it one of its own": (
+        "[webrtc] port {port} est dans [{section}] ports : donnez-lui un port à lui"
+    ),
     "[video] ports {ports}: {error}": "[video] ports {ports} : {error}",
     "{count} pictures are being taken already: ask again in a moment.": (
         "{count} images sont déjà en cours : redemandez dans un instant."

@@ -165,6 +165,29 @@ class Video(Section):
         return value
 
 
+class Webrtc(Section):
+    """Browsers."""
+
+    enabled: bool = Field(default=True, description="browsers, and phones that key their media by DTLS, can call")
+    port: int = Field(
+        default=18000,
+        ge=1024,
+        le=65535,
+        description="UDP port of browsers' sound and pictures, both on one; the second worker has the next, and so on",
+    )
+    address: str = Field(
+        default="",
+        description="what browsers are told to send to, where a NAT is between; empty: the address that they called",
+    )
+
+    @field_validator("address")
+    @classmethod
+    def _numeric(cls, value: str) -> str:
+        if value:
+            ipaddress.ip_address(value)
+        return value
+
+
 class Rooms(Section):
     """Conference rooms."""
 
@@ -268,6 +291,7 @@ class Settings(BaseSettings):
     sip: Sip = Sip()
     media: Media = Media()
     video: Video = Video()
+    webrtc: Webrtc = Webrtc()
     rooms: Rooms = Rooms()
     http: Http = Http()
     storage: Storage = Storage()
@@ -281,7 +305,15 @@ class Settings(BaseSettings):
                 f"[media] ports {self.media.ports} and [video] ports {self.video.ports} overlap: give each a range of "
                 "its own"
             )
+        for name, taken in (("media", sound), ("video", pictures)):
+            if self.webrtc.enabled and not {*self.bundle_ports}.isdisjoint(taken):
+                raise ValueError(f"[webrtc] port {self.webrtc.port} lies in [{name}] ports: give it one of its own")
         return self
+
+    @property
+    def bundle_ports(self) -> range:
+        """Browsers' ports, one a media worker."""
+        return range(self.webrtc.port, self.webrtc.port + self.media.workers)
 
     room: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="`[room.NAME]` sections: rooms that are there from the start"

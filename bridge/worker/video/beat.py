@@ -527,5 +527,5 @@ class VideoBeat:
         rows = np.flatnonzero(self.table.live & ~self.table.simulated)
         self.reporter.goodbye(rows, time.monotonic(), time.time())
         self.crew.close()
-        for sock in (*self._rtp, *self._rtcp):
+        for sock in (*self._rtp, *self._rtcp, *self._relays):
             sock.close()
