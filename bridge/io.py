@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -81,6 +81,34 @@ class Listener:
         return f"{self.transport.lower()}:{host}:{self.port}"
 
 
+class Connection(Protocol):
+    """A connection that carries SIP messages: one of ours, or one that somebody else serves, as the HTTP server does
+    WebSockets. Whoever serves it calls :meth:`Driver.came` before anything else, :meth:`Driver.received` for what comes,
+    and :meth:`Driver.gone` at its end."""
+
+    flow: Flow
+    counted: bool
+    """The driver counts it among its host's."""
+    lost: asyncio.Event
+    """Nothing is open."""
+    heard: float
+    """When something came (monotonic seconds)."""
+    used: bool
+    """Something came, or we opened it to send."""
+
+    @property
+    def closing(self) -> bool: ...
+
+    def send(self, data: bytes) -> None:
+        """Without waiting: who does not read is cut."""
+
+    def close(self) -> None:
+        """After what is written."""
+
+    def cut(self) -> None:
+        """At once."""
+
+
 class Driver(Generic[E]):
     """Drives one core over any number of listeners."""
 
@@ -98,7 +126,7 @@ class Driver(Generic[E]):
         self._client_tls = client_tls
         self._udp: dict[tuple[str, int], socket.socket] = {}
         self._servers: list[asyncio.Server] = []
-        self._connections: dict[tuple[Transport, tuple[str, int]], _Connection] = {}
+        self._connections: dict[tuple[Transport, tuple[str, int]], Connection] = {}
         self._hosts: dict[str, int] = {}
         self._names: OrderedDict[tuple[str, int], str] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
@@ -240,7 +268,7 @@ class Driver(Generic[E]):
         connection = _Connection(self, flow.transport, flow.local, flow)
         full = len(self._connections) >= CONNECTIONS
         self._connections[flow.connection] = connection
-        if full:
+        if full or flow.transport.websocket:  # only the peer can open those
             loop.call_soon(self.gone, connection)  # not at once: the core is being drained
             return connection
         task = loop.create_task(self._open(flow, connection))
@@ -274,7 +302,7 @@ class Driver(Generic[E]):
 
     # --------------------------------------------------------------------------------------- connections
 
-    def came(self, connection: _Connection) -> bool:
+    def came(self, connection: Connection) -> bool:
         """A connection was accepted; false: it is one too many."""
         host = connection.flow.remote[0]
         if len(self._connections) >= CONNECTIONS or self._hosts.get(host, 0) >= CONNECTIONS_A_HOST:
@@ -289,13 +317,13 @@ class Driver(Generic[E]):
         connection.counted = True
         return True
 
-    def received(self, connection: _Connection, data: bytes) -> None:
+    def received(self, connection: Connection, data: bytes) -> None:
         try:
             self.core.receive(data, connection.flow, time.monotonic())
         finally:
             self.drain()
 
-    def gone(self, connection: _Connection) -> None:
+    def gone(self, connection: Connection) -> None:
         """A connection ended, or could not be opened. Told twice, it is done once."""
         if connection.counted:
             connection.counted = False

@@ -207,7 +207,8 @@ class Departure:
             uri = str(contact.uri)
             if contact.uri.scheme not in ("sip", "sips") or uri == self._uri:
                 continue
-            address = address_of(uri)
+            # From a WebSocket's peer there is no other way than its connection (RFC 7118 §5).
+            address = None if self._flow.transport.websocket else address_of(uri)
             if address is not None:
                 found.append((uri, Flow(self._flow.transport, self._flow.local, address)))
             elif contact.uri.host.lower() == outcome.request.uri.host.lower():

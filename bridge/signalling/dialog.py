@@ -145,7 +145,7 @@ class Dialog:
         that we heard from lies behind NAT, and is reached the way its own messages came.
         """
         flow = self.flow
-        if flow.transport.reliable and not flow_is_closed:
+        if flow.transport.websocket or (flow.transport.reliable and not flow_is_closed):
             return flow
         hop = _bare(self.route[0]) if self.route else self.target
         address = address_of(hop)

@@ -76,9 +76,14 @@ class Endpoint:
         self._work(now)
 
     def closed(self, flow: Flow, now: float) -> None:
-        """A stream connection ended or could not be opened: its calls go on, and look for another way."""
+        """A stream connection ended or could not be opened: its calls go on, and look for another way; those by WebSocket
+        wait a while for their peers to come back."""
         self._stack.flow_closed(flow)
         self._stack.layer.closed(flow, now)
+        if flow.transport.websocket and flow.connection in self._stack.acquaintances:
+            for session in self._stack.calls.values():
+                if session.dialog is not None and session.dialog.flow.connection == flow.connection:
+                    session.away(now)
         if self._registrar is not None:
             self._stack.outbox.extend(self._registrar.closed(flow))
         self._registrations.closed(flow, now)
@@ -233,6 +238,11 @@ class Endpoint:
         if session := self._up(call):
             session.message(content_type, body, now)
             self._work(now)
+
+    def allows(self, call: int, method: str) -> bool:
+        """The call is up, and its peer said that it takes ``method`` (RFC 3261 §20.5)."""
+        session = self._living(call)
+        return session is not None and session.established and session.peer.allows(method)
 
     def refer(self, call: int, target_uri: str, now: float) -> None:
         """Ask the peer to call ``target_uri``: a transfer. ReferProgress follows."""

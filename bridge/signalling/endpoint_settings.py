@@ -58,6 +58,8 @@ class EndpointSettings:
             # Large requests go by TCP (RFC 3261 §18.1.1), which is expected where UDP listens.
             found = self.contacts.get((Transport.UDP, flow.local))
         host, port = found or flow.local
-        if host in ("0.0.0.0", "::") and self.route is not None:
+        # Between a browser and us may be a proxy on this machine: what media has to reach is no loopback address then.
+        anywhere = host in ("0.0.0.0", "::") or flow.transport.websocket
+        if anywhere and self.route is not None:
             host = self.route(flow.remote[0])
         return host, port

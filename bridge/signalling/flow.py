@@ -19,8 +19,13 @@ class Transport(enum.StrEnum):
 
     @property
     def reliable(self) -> bool:
-        """A byte stream: no retransmissions by us, messages framed by Content-Length."""
+        """No retransmissions by us; messages are framed by Content-Length, over WebSockets by the transport."""
         return self is not Transport.UDP
+
+    @property
+    def websocket(self) -> bool:
+        """The peer opened the connection, a message is one frame (RFC 7118 §5), and there is no other way to it."""
+        return self in (Transport.WS, Transport.WSS)
 
 
 Connection = tuple[Transport, tuple[str, int]]

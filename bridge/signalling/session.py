@@ -23,6 +23,7 @@ from .refresh import Refresh
 from .session_table import OVER, UAC, UAS, Cause, State, next_state
 from .session_timer import NO_TIMER, BadSessionTimer, Granted, TooBrief, grant, supports_timer
 from .stack import ACCEPT, ALLOW, SUPPORTED, Incoming, Refused, Stack
+from .transaction import RequestReceived
 
 if TYPE_CHECKING:
     from .arrival import Arrival
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from .refer import Referrals
 
 SDP = "application/sdp"
+AWAY = 60.0
+"""Seconds that a WebSocket's peer has to come back by another connection: as long as media is waited for. A browser
+tries every second or two, and a person who walks out of a lift is back in half a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,12 @@ class Session:
         if not dialog.in_order(request):
             # §12.2.2: a lower CSeq is out of order.
             raise Refused(500)
-        dialog.flow = incoming.flow
+        before, dialog.flow = dialog.flow, incoming.flow
+        if before.transport.websocket and before.connection != incoming.flow.connection:
+            # What we still ask there gets no answer any more, and would be in the way of what is asked here.
+            self.stack.alarms.clear(self, "away")
+            self.stack.layer.desert(before, RequestReceived(incoming.transaction, request, incoming.flow), now)
+            return
         match request.method:
             case "BYE":
                 self._bye(incoming, now)
@@ -135,6 +144,14 @@ class Session:
                 raise Refused(481)
             case _:
                 raise Refused(403, "Not inside a call")
+
+    def away(self, now: float) -> None:
+        """The connection by which its peer came is gone: the call goes on, and waits for another."""
+        if self.state not in OVER:
+            self.stack.alarms.set(self, "away", now + AWAY)
+
+    def wake(self, name: str, now: float) -> None:
+        self.hangup(now, "connection lost", code=408)
 
     def acknowledged(self, request: Request, flow: Flow, now: float) -> None:
         if self.negotiation.acknowledged(request, now):
@@ -323,6 +340,7 @@ class Session:
             return
         self.refresh.close()
         self.negotiation.close(now)
+        self.stack.alarms.clear(self, "away")
         self.tell(CallEnded(self.call, code, reason, local))
         self._ended = True
 

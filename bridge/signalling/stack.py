@@ -133,7 +133,9 @@ class Stack:
         self.hosts.add(host.lower())
         if ":" in host:
             host = f"[{host}]"
-        transport = "" if flow.transport is Transport.UDP else f";transport={flow.transport.lower()}"
+        # RFC 7118 §5.2: ``ws`` for both kinds.
+        name = "ws" if flow.transport.websocket else flow.transport.lower()
+        transport = "" if flow.transport is Transport.UDP else f";transport={name}"
         at = f"{user}@" if user else ""
         return f"<sip:{at}{host}:{port}{transport}>{';isfocus' if focus else ''}"
 

@@ -240,10 +240,16 @@ class TransactionLayer:
     # The network
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
-        """One datagram, or any piece of a byte stream."""
+        """One datagram or WebSocket message, or any piece of a byte stream."""
         if not flow.transport.reliable:
             # Keep-alives of many makes: empty lines, zeros, STUN (RFC 5626 §4.4.2 wants an answer only if asked for).
             if len(data) > 4 and data[0] > 3 and not data.isspace():
+                self._message(data, flow, now)
+            return
+        if flow.transport.websocket:
+            if data == PING:  # RFC 7118 §6
+                self._out.append((PONG, flow))
+            elif not data.isspace():
                 self._message(data, flow, now)
             return
         framer = self._framers.get(flow.connection)
@@ -263,6 +269,13 @@ class TransactionLayer:
             self._unfinished.clear(flow, "rest")
         elif not waited:
             self._unfinished.set(flow, "rest", now + PATIENCE)
+
+    def desert(self, flow: Flow, again: RequestReceived, now: float) -> None:
+        """The peer of ``flow``, a WebSocket, has come by another: nothing more will pass there. Its transactions end, and
+        ``again`` comes once more after that."""
+        self._out.append((b"", flow))
+        self.closed(flow, now)
+        self._events.append(again)
 
     def closed(self, flow: Flow, now: float) -> None:
         """A stream connection ended or could not be opened."""
