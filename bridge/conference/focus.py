@@ -156,6 +156,7 @@ class Focus:
         self._desk = Desk(self._stage, self._house, self._announcer, self._alarms, self._send)
         self._referring = Referring(endpoint, self, settings.refer)
         self._draining = False
+        endpoint.consult(self._can_be_called)
 
     def _send(self, worker: int, command: media.Command) -> None:
         self._workers[worker].worker.send(command)
@@ -246,6 +247,10 @@ class Focus:
         self._outbox.append(CallCame(party.number, event.call, event.from_uri, user))
         if event.offer is not None:  # Calls told us before we knew the party
             self.call_up(leg, now)
+
+    def _can_be_called(self, uri: str) -> bool:
+        user = user_of(uri)
+        return user.lower() in self._settings.entries or self._house.find(user) is not None
 
     def _replace(self, event: sip.IncomingCall, party: Party, now: float) -> None:
         """RFC 3891: another device of the same participant takes its call over."""

@@ -20,7 +20,7 @@ class Arrival:
     def __init__(self, session: Session, incoming: Incoming, now: float) -> None:
         """The session timer was granted before. Raises :class:`~.dialog.NoTarget`."""
         stack, request = session.stack, incoming.request
-        self._session, self._stack, self._incoming = session, stack, incoming
+        self._session, self._stack, self.incoming = session, stack, incoming
         self.tag = incoming.transaction.tag = stack.token()
         session.dialog = Dialog.uas(request, self.tag, incoming.flow, stack.first_cseq())
         session.peer = Peer.of(request)
@@ -64,7 +64,7 @@ class Arrival:
         if self._session.state in OVER:
             return
         self._session.move(Cause.PROVISIONAL)
-        headers: tuple[tuple[str, str], ...] = tuple(self._session.invite_headers(self._incoming.flow))
+        headers: tuple[tuple[str, str], ...] = tuple(self._session.invite_headers(self.incoming.flow))
         if sdp:
             headers = (*headers, ("Content-Type", SDP))
         if self._must or (self._can and (reliable or (reliable is None and sdp is not None))):
@@ -72,13 +72,13 @@ class Arrival:
             self._reliable.send(Provisional(code, REASONS.get(code, ""), sdp or b"", headers), now)
         else:
             self._ringing = self._stack.reply(
-                self._incoming, code, now, REASONS.get(code, ""), headers, sdp or b"", self.tag
+                self.incoming, code, now, REASONS.get(code, ""), headers, sdp or b"", self.tag
             )
             self._stack.alarms.set(self, "again", now + AGAIN)
 
     def wake(self, name: str, now: float) -> None:
         if name == "again" and self._ringing is not None:
-            self._stack.respond(self._incoming, self._ringing, now)
+            self._stack.respond(self.incoming, self._ringing, now)
             self._stack.alarms.set(self, "again", now + AGAIN)
             return
         self._session.move(Cause.FAILURE)
@@ -97,14 +97,14 @@ class Arrival:
         self._session.move(Cause.SUCCESS)
         self._close_invite()
         self._session.local_sdp = sdp
-        response = self._session.success(self._incoming, sdp, now, headers, self.tag)
+        response = self._session.success(self.incoming, sdp, now, headers, self.tag)
         is_offer = not self._offered_by_them and not self._answered_by_them
-        self._awaited = AwaitedAck(self._stack, self._incoming, response, self._no_ack, is_offer=is_offer, now=now)
+        self._awaited = AwaitedAck(self._stack, self.incoming, response, self._no_ack, is_offer=is_offer, now=now)
 
     def refuse(self, code: int, now: float, reason: str = "", headers: Headers = ()) -> None:
         """3xx to 6xx; the session's state is the caller's affair."""
         self._close_invite()
-        self._stack.reply(self._incoming, code, now, reason, headers, tag=self.tag)
+        self._stack.reply(self.incoming, code, now, reason, headers, tag=self.tag)
 
     def abandon(self, now: float) -> None:
         """BYE came before the answer: 487 (§15.1.2)."""
@@ -178,7 +178,7 @@ class Arrival:
     def _close_invite(self) -> None:
         self._reliable.close()
         self._stack.alarms.clear(self, "limit", "again")
-        self._stack.invites.pop(self._incoming.transaction, None)
+        self._stack.invites.pop(self.incoming.transaction, None)
 
     def close(self) -> None:
         self._close_invite()

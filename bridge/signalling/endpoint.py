@@ -9,7 +9,7 @@ It composes and routes, and keeps nothing of its own: transactions below (:mod:`
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from .arrival import Arrival
 from .auth import Credentials
@@ -42,6 +42,10 @@ from .transaction import (
     Unreadable,
 )
 
+CHALLENGES = 10
+"""Times as many first challenges as error answers a source may have in a minute: an office of 600 phones behind one NAT
+registers at once after a power cut, and each one's answer makes room for the next. A scanner answers none."""
+
 
 class Endpoint:
     def __init__(
@@ -56,8 +60,9 @@ class Endpoint:
         """``passwords`` looks up a user's password when ``settings`` or a registrar want proof. ``rng`` makes the tags
         and the secret of the nonces too: ``random.SystemRandom()``, but for tests."""
         throttle = Throttle(settings.rejections_per_minute)
+        challenges = Throttle(CHALLENGES * settings.rejections_per_minute)
         layer = TransactionLayer(rng, contact=settings.contact, silent=lambda flow, now: self._stack.silent(flow, now))
-        self._stack = Stack(settings, rng, layer, throttle)
+        self._stack = Stack(settings, rng, layer, throttle, challenges)
         if registrar is not None:
             self._stack.bound = registrar.reaches
         self._referrals = Referrals(self._stack)
@@ -66,6 +71,10 @@ class Endpoint:
         identity = Identity(self._stack, passwords, self._registrations.trusted)
         self._registrar = registrar
         self._reception = Reception(self._stack, self._referrals, self._subscriptions, identity, registrar, now)
+
+    def consult(self, knows: Callable[[str], bool]) -> None:
+        """``knows(uri)``: is there something to call at that Request-URI, or could there be? OPTIONS asks."""
+        self._stack.knows = knows
 
     # The network
 
@@ -155,6 +164,7 @@ class Endpoint:
         arrival.refuse(code, now, reason, headers)
         session.end(code, reason, True, now)
         session.forget()
+        self._stack.turned_down(arrival.incoming, code, now, reason)
         self._work(now)
 
     # Calls that we make

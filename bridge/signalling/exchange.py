@@ -56,6 +56,10 @@ class Exchange:
         self._send(request, now)
         return self
 
+    def abandon(self) -> None:
+        """Say it no more, and wait for nothing; :attr:`conclude` is not called."""
+        self._stack.layer.abandon(self._transaction)
+
     def cancel(self, now: float) -> None:
         """CANCEL it: only once a provisional response came (§9.1)."""
         self._stack.layer.cancel(self._transaction, now)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from .auth import BadCredentials, Challenger, Passwords, Verdict
+from .event import Rejected
 from .stack import Incoming, Stack
 
 __all__ = ["Identity", "Passwords"]
@@ -95,14 +96,19 @@ class Identity:
             plain = self._plain.asked(incoming, now)
         else:
             plain = self._plain.answered(incoming, proof.algorithm)
+        if proof.verdict is Verdict.MISSING and not stack.challenged(incoming.flow, now):
+            stack.layer.abandon(incoming.transaction)
+            return None
         if proof.verdict is not Verdict.PROVED:
             headers = self._challenger.challenges(now, stale=proof.verdict is Verdict.STALE, plain=plain)
             if proof.verdict is Verdict.WRONG:
                 stack.reject(incoming, 401, now, headers=headers)
             else:
-                # The first challenge is how every honest request begins: no rejection to be slowed down for.
-                stack.reply(incoming, 401, now, headers=headers)
+                # The first challenge is how every honest request begins: counted, and held against nobody who answers.
+                response = stack.reply(incoming, 401, now, headers=headers)
+                stack.emit(Rejected(incoming.flow, request.method, 401, response.reason))
             return None
+        stack.proved(incoming.flow, now)
         if unquote(request.from_.uri.user or "") != proof.user:
             stack.reject(incoming, 403, now, "From names somebody else")
             return None

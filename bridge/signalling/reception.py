@@ -107,12 +107,19 @@ class Reception:
         again does no harm, and strangers ask this most."""
         stack = self._stack
         if self.draining:
-            code, headers = 503, self._later()
+            stack.reply(incoming, 503, now, headers=self._later())
+        elif self._nobody_at(incoming):
+            stack.reject(incoming, 404, now)
         else:  # RFC 4579 §5.1: who asks learns from the Contact that the URI is a conference's
             contact = stack.contact(incoming.flow, incoming.request.uri.user or "")
-            code, headers = 200, [("Contact", contact), *stack.capabilities()]
-        stack.reply(incoming, code, now, headers=headers)
+            stack.reply(incoming, 200, now, headers=[("Contact", contact), *stack.capabilities()])
         stack.layer.abandon(incoming.transaction)
+
+    def _nobody_at(self, incoming: Incoming) -> bool:
+        """Without a user part it is the server that is asked. Where calls need proof, an INVITE would be challenged
+        whatever the name: names are nobody's business then."""
+        stack, uri = self._stack, incoming.request.uri
+        return bool(uri.user) and not stack.settings.authenticate_calls and not stack.knows(str(uri))
 
     def _later(self) -> list[tuple[str, str]]:
         """§21.5.4: a time that spreads the next attempts."""

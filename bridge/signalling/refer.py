@@ -129,8 +129,11 @@ class Referrals:
         referral = self._held.get(number)
         if referral is None or referral.incoming is None:
             return
-        self.stack.reply(referral.incoming, code, now, reason, tag=referral.dialog.id.local_tag)
+        incoming = referral.incoming
+        self.stack.reply(incoming, code, now, reason, tag=referral.dialog.id.local_tag)
         self.close(referral)
+        if referral.session is None:
+            self.stack.turned_down(incoming, code, now, reason)
 
     def progress(self, number: int, code: int, reason: str, now: float) -> None:
         """Tell whoever referred us how it goes; a final code ends the subscription."""

@@ -15,8 +15,8 @@ from .dialog import Dialog, DialogId
 from .endpoint_settings import EndpointSettings
 from .event import Event, Rejected
 from .flow import Connection, Flow, Transport
-from .message import Request, Response
-from .throttle import Throttle
+from .message import Request, Response, reason_phrase
+from .throttle import Throttle, site
 from .transaction import ClientTransaction, ServerTransaction, TransactionLayer
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ UNDERSTOOD = frozenset(SUPPORTED.split(", "))
 ACCEPT = "application/sdp"
 NO_FAULT = frozenset({422, 423, 491, 500, 503})
 """Errors that an honest peer causes in the ordinary course; the rest are held against their source."""
+SCANNED = frozenset({403, 404})
+"""Refusals by the conference that are held against their source: whoever tries names finds these. The others (480, 486,
+488, 603) an honest caller has no hand in."""
 CLOSED_FLOWS = 4096
 """Dead connections remembered, so that dialogs on them look for another way."""
 
@@ -82,8 +85,14 @@ class Stack:
     rng: random.Random
     layer: TransactionLayer
     throttle: Throttle
+    """Sources by what they asked for that can't be had. One whose bucket is empty is not answered until it filled
+    again: scanners learn nothing and cost nothing."""
+    challenges: Throttle
+    """Sources by first challenges that nobody has answered yet."""
     bound: Callable[[Flow], bool] = lambda flow: False
     """Did a terminal register by that flow?"""
+    knows: Callable[[str], bool] = lambda uri: True
+    """Is there something to call at that Request-URI, or could there be?"""
     acquaintances: Acquaintances = field(default_factory=Acquaintances)
     alarms: Alarms[Sleeper] = field(default_factory=Alarms)
     outbox: deque[Event] = field(default_factory=deque)
@@ -204,15 +213,37 @@ class Stack:
             self.hold_against(incoming.flow, now, incoming.request)
         self.emit(Rejected(incoming.flow, incoming.request.method, code, response.reason))
 
+    def turned_down(self, incoming: Incoming, code: int, now: float, reason: str) -> None:
+        """The conference refused a request. Say so once what the request had made is forgotten: it made its sender no
+        acquaintance."""
+        if code in SCANNED:
+            self.hold_against(incoming.flow, now, incoming.request)
+            self.emit(Rejected(incoming.flow, incoming.request.method, code, reason or reason_phrase(code)))
+
     # Whom to answer
 
     def hold_against(self, flow: Flow, now: float, request: Request | None = None) -> None:
         """``request``, or what can't be read, was the fault of whoever sent it by ``flow``."""
-        self.throttle.rejected(self._source(flow, request), now)
+        self.throttle.charge(self._source(flow, request), now)
 
     def silent(self, flow: Flow, now: float, request: Request | None = None) -> bool:
         """Did too much of that come, so that ``request`` isn't answered?"""
-        return self.throttle.silent(self._source(flow, request), now)
+        return self.throttle.spent(self._source(flow, request), now)
+
+    def challenged(self, flow: Flow, now: float) -> bool:
+        """May ``flow`` have one more first challenge? It is held against its source until :meth:`proved`."""
+        source = self._site(flow)
+        if self.challenges.spent(source, now):
+            return False
+        self.challenges.charge(source, now)
+        return True
+
+    def proved(self, flow: Flow, now: float) -> None:
+        """Somebody there has answered a challenge, and well."""
+        self.challenges.forgive(self._site(flow), now)
+
+    def _site(self, flow: Flow) -> Hashable:
+        return flow.connection if self.bound(flow) else site(flow.remote[0])
 
     def _source(self, flow: Flow, request: Request | None) -> Hashable:
         """A host answers for all that comes from it; but whoever has registered, or is in a call, answers for himself:
@@ -221,7 +252,7 @@ class Stack:
         known = self.bound(flow) or (
             flow.connection in self.acquaintances and not (request and "Authorization" in request.headers)
         )
-        return flow.connection if known else flow.remote[0]
+        return flow.connection if known else site(flow.remote[0])
 
     # The tables
 

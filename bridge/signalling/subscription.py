@@ -10,6 +10,7 @@ from .exchange import Exchange, Outcome
 from .flow import Flow
 from .message import Request
 from .stack import Incoming, Refused, Stack
+from .transaction_table import T1
 
 PACKAGE = "conference"
 MEDIA_TYPE = "application/conference-info+xml"
@@ -17,6 +18,11 @@ DECISION = 20.0
 """Seconds that the conference may take: the client's transaction ends after 64*T1 = 32 s (RFC 3261 §17.1.2.2)."""
 QUEUE = 8
 """Partial states waiting for the NOTIFY before them to be answered; beyond that a full state is due instead."""
+PROOF = 30 * T1
+"""Seconds for a subscriber's address to prove that it wants to be notified: what asks it is sent six times by then (RFC
+3261 §17.1.2.2), of which one gets through where every third datagram is lost."""
+PROVING = 512
+"""Subscribers that have to prove it still: 200 small NOTIFYs a second at most go where nobody asked for them."""
 
 
 class Subscription:
@@ -31,6 +37,9 @@ class Subscription:
         self.event = incoming.request.headers.get("Event") or PACKAGE
         self.queue: deque[bytes] = deque()
         self.exchange: Exchange | None = None
+        self.proved: Flow | None = None
+        """The way there whose other end is known to be the subscriber's. UDP senders can be forged and Record-Route can
+        name anybody, so a state goes only where a NOTIFY without one (``pending``, RFC 6665 §4.1.3) was answered."""
         self._subscriptions, self._stack = subscriptions, subscriptions.stack
 
     def arrived(self, incoming: Incoming, now: float) -> None:
@@ -54,6 +63,8 @@ class Subscription:
     def wake(self, name: str, now: float) -> None:
         if name == "decide":
             self._subscriptions.reject(self.number, 500, now)
+        elif name == "prove":
+            self._subscriptions.unproved(self, now)
         else:
             self._subscriptions.end(self.number, now, "timeout")
 
@@ -62,6 +73,7 @@ class Subscriptions:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self._held: dict[int, Subscription] = {}
+        self._proving: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -75,7 +87,7 @@ class Subscriptions:
         accept = ", ".join(request.headers.getlist("Accept")).lower()
         if accept and not any(kind in accept for kind in (MEDIA_TYPE, "application/*", "*/*")):
             raise Refused(406, headers=[("Accept", MEDIA_TYPE)])
-        if len(self._held) >= stack.settings.max_subscriptions:
+        if len(self._held) >= stack.settings.max_subscriptions or len(self._proving) >= PROVING:
             raise Refused(503, headers=[("Retry-After", str(stack.settings.retry_after))])
         expires = self.interval(request)
         try:
@@ -83,6 +95,8 @@ class Subscriptions:
         except NoTarget as error:
             raise Refused(400, f"Contact: {error}") from None
         subscription = Subscription(self, incoming, dialog, expires)
+        if user:
+            subscription.proved = incoming.flow
         self._held[subscription.number] = subscription
         stack.enrol(dialog, subscription)
         stack.alarms.set(subscription, "decide", now + DECISION)
@@ -132,8 +146,10 @@ class Subscriptions:
         subscription = self._held.get(number)
         if subscription is None or subscription.incoming is None:
             return
-        self.stack.reply(subscription.incoming, code, now, reason)
+        incoming = subscription.incoming
+        self.stack.reply(incoming, code, now, reason)
         self._forget(subscription)
+        self.stack.turned_down(incoming, code, now, reason)
 
     def notify(self, number: int, body: bytes, now: float) -> None:
         """Send a state, after those that are under way."""
@@ -156,12 +172,31 @@ class Subscriptions:
         if subscription.incoming is not None:
             self.reject(number, 404, now)
             return
-        self._notify(subscription, f"terminated;reason={reason}", b"", now)
+        if self._knows_way(subscription):
+            self._notify(subscription, f"terminated;reason={reason}", b"", now)
         self._forget(subscription)
         self.stack.emit(SubscriptionEnded(number))
 
+    def unproved(self, subscription: Subscription, now: float) -> None:
+        """Nobody answers where the NOTIFYs are to go."""
+        if subscription.exchange is not None:
+            subscription.exchange.abandon()
+        self._forget(subscription)
+        self.stack.hold_against(subscription.dialog.flow, now)
+        self.stack.emit(SubscriptionEnded(subscription.number))
+
+    def _knows_way(self, subscription: Subscription) -> bool:
+        path = self.stack.path(subscription.dialog)
+        return path.transport.reliable or path == subscription.proved
+
     def _send(self, subscription: Subscription, body: bytes, now: float) -> None:
         left = max(0, int(subscription.ends - now))
+        if not self._knows_way(subscription):
+            subscription.queue.appendleft(body)
+            self._proving.add(subscription.number)
+            self.stack.alarms.set(subscription, "prove", now + PROOF)
+            subscription.exchange = self._notify(subscription, f"pending;expires={left}", b"", now)
+            return
         if subscription.expires:
             subscription.exchange = self._notify(subscription, f"active;expires={left}", body, now)
             return
@@ -176,23 +211,29 @@ class Subscriptions:
         if body:
             headers.append(("Content-Type", MEDIA_TYPE))
 
+        path = self.stack.path(subscription.dialog)
+
         def concluded(outcome: Outcome, now: float) -> None:
             subscription.exchange = None
+            self._proving.discard(subscription.number)
+            self.stack.alarms.clear(subscription, "prove")
             if subscription.number not in self._held:
                 return
             if not outcome.success:
                 # §4.2.2: 481 says gone; silence and other errors are no better.
                 self._forget(subscription)
                 self.stack.emit(SubscriptionEnded(subscription.number))
-            elif subscription.queue:
+                return
+            subscription.proved = path
+            if subscription.queue:
                 self._send(subscription, subscription.queue.popleft(), now)
 
-        path = self.stack.path(subscription.dialog)
         return Exchange(
             self.stack, lambda: subscription.dialog.request("NOTIFY", headers, body), path, concluded
         ).start(now)
 
     def _forget(self, subscription: Subscription) -> None:
         self._held.pop(subscription.number, None)
-        self.stack.alarms.clear(subscription, "decide", "end")
+        self._proving.discard(subscription.number)
+        self.stack.alarms.clear(subscription, "decide", "end", "prove")
         self.stack.strike(subscription.dialog, subscription)

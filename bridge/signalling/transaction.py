@@ -13,11 +13,13 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from . import stun
 from . import via as vias
 from .alarms import Alarms
 from .flow import Connection, Flow, Transport
 from .framing import PING, PONG, BrokenFraming, Framer
 from .message import MalformedMessage, Request, Response, Via, parse
+from .throttle import Throttle, site
 from .transaction_table import (
     CLIENT,
     DOUBLING,
@@ -49,6 +51,9 @@ PATIENCE = 64 * T1
 (§17.1.2.2), and who sends a byte now and then only wants to hold the connection."""
 MAX_SERVER_TRANSACTIONS = 50_000
 """Held at once; beyond, 503. A call leaves about five behind, for 32 s each over UDP: 300 calls a second."""
+KEEP_ALIVES = 6_000
+"""STUN requests of one site answered in a minute: 2,000 phones behind a NAT each ask every 24 s or so (RFC 5626 §4.4.2)
+and repeat some. A forged sender's victim gets 4 kB a second of it."""
 RETRY_AFTER = 5
 """Seconds in our own 503s, at least; at most twice that."""
 
@@ -190,6 +195,7 @@ class TransactionLayer:
         self._unfinished: Alarms[Flow] = Alarms()
         """When to lose patience with a stream."""
         self._narrow: OrderedDict[tuple[str, int], float] = OrderedDict()
+        self._keep_alives = Throttle(KEEP_ALIVES)
         self._alarms: Alarms[Transaction] = Alarms()
         self._out: deque[tuple[bytes, Flow]] = deque()
         self._events: deque[LayerEvent] = deque()
@@ -224,8 +230,8 @@ class TransactionLayer:
             transaction.request = None
         self._step(transaction, cause, now)
 
-    def abandon(self, transaction: ServerTransaction) -> None:
-        """Leave a request unanswered; it is new if it comes again."""
+    def abandon(self, transaction: Transaction) -> None:
+        """Leave a request of theirs unanswered; it is new if it comes again. Or wait no more for a response to ours."""
         self._end(transaction)
 
     def cancel(self, client: ClientTransaction, now: float) -> None:
@@ -242,8 +248,9 @@ class TransactionLayer:
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         """One datagram or WebSocket message, or any piece of a byte stream."""
         if not flow.transport.reliable:
-            # Keep-alives of many makes: empty lines, zeros, STUN (RFC 5626 §4.4.2 wants an answer only if asked for).
-            if len(data) > 4 and data[0] > 3 and not data.isspace():
+            if data[:1] in (b"\0", b"\1", b"\2", b"\3"):
+                self._keep_alive(data, flow, now)
+            elif len(data) > 4 and not data.isspace():  # keep-alives of other makes: empty lines, a word
                 self._message(data, flow, now)
             return
         if flow.transport.websocket:
@@ -269,6 +276,18 @@ class TransactionLayer:
             self._unfinished.clear(flow, "rest")
         elif not waited:
             self._unfinished.set(flow, "rest", now + PATIENCE)
+
+    def _keep_alive(self, data: bytes, flow: Flow, now: float) -> None:
+        """STUN (RFC 5626 §8), or zeros, which want no answer."""
+        source = site(flow.remote[0])
+        if self._keep_alives.spent(source, now):
+            return
+        try:
+            answer = stun.response(data, flow.remote)
+        except stun.NotStun:
+            return
+        self._keep_alives.charge(source, now)
+        self._out.append((answer, flow))
 
     def desert(self, flow: Flow, again: RequestReceived, now: float) -> None:
         """The peer of ``flow``, a WebSocket, has come by another: nothing more will pass there. Its transactions end, and

@@ -386,8 +386,9 @@ def test_a_room_that_is_forgotten_leaves_no_watcher() -> None:
     house.run(1)
     house.focus.remove_room("demo", house.now)
     house.run(1)
-    ends = [notify.headers["Subscription-State"].partition(";")[0] for notify in watcher.requests("NOTIFY")]
-    assert ends[0] == "active"
+    in_order = sorted(watcher.requests("NOTIFY"), key=lambda notify: notify.cseq.number)
+    ends = [notify.headers["Subscription-State"].partition(";")[0] for notify in in_order]
+    assert ends[:2] == ["pending", "active"]
     assert ends[-1] == "terminated"
     assert house.bridge.held()["subscriptions"] == 0
 
@@ -396,16 +397,31 @@ def test_a_watcher_gets_the_whole_room_then_what_changes() -> None:
     house = House()
     watcher, phone = Terminal(house, "192.0.2.31"), Terminal(house, "192.0.2.11")
     del house.endpoints[(Transport.UDP, ("192.0.2.31", 5060))]
-    notified = Phone(house, ("192.0.2.31", 5060))
+    notified = Honest(house, ("192.0.2.31", 5060))
     phone.dial("demo")
     house.run(2)
     notified.send(SUBSCRIBE, BRIDGE)
     house.run(0.5)
     assert 200 in notified.responses("SUBSCRIBE")
-    first = notified.requests("NOTIFY")[0]
+    pending, first = notified.requests("NOTIFY")
+    assert not pending.body, "nothing is told to an address that may be somebody else's"
     assert b'state="full"' in first.body
     assert b"sip:phone@192.0.2.11" in first.body
     assert watcher is not None
+
+
+@pytest.mark.parametrize(("ad_hoc", "other"), [(True, 200), (False, 404)])
+def test_options_get_what_a_call_would(ad_hoc: bool, other: int) -> None:
+    house = House(ad_hoc=ad_hoc, entries={"accueil": ""})
+    house.focus.add_room(RoomSettings(name="demo", number="4001"))
+    phone = Phone(house, ("192.0.2.31", 5060))
+    for n, (user, code) in enumerate(
+        {"demo": 200, "4001": 200, "Accueil": 200, "nowhere": other, "a%20b": 404}.items()
+    ):
+        phone.got.clear()
+        phone.send(request("OPTIONS", n, uri=f"sip:{user}@192.0.2.1", here=phone.place[1]), BRIDGE)
+        house.run(0.2)
+        assert phone.responses() == [code], user
 
 
 def test_a_crowd_that_comes_at_once_is_not_announced_for_minutes() -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from bridge.signalling.endpoint import CHALLENGES
 from bridge.signalling.endpoint_settings import EndpointSettings
-from bridge.signalling.event import IncomingCall, Malformed, Rejected
+from bridge.signalling.event import IncomingCall, Malformed, RegistrationChanged, Rejected, SubscribeReceived
+from bridge.signalling.flow import Flow, Transport
 from bridge.signalling.message import Response
 from bridge.signalling.registrar import Registrar
+from bridge.signalling.throttle import site
 from tests.signalling.network import Network, Phone
 from tests.signalling.scenario import ANSWER, OFFER, A, B, C, answering, call, dial, ended, request, tag_of
 
@@ -79,6 +84,77 @@ def test_a_scanner_is_counted_then_ignored_then_heard_again(calm: Network) -> No
     scanner.send(request("OPTIONS", call_id="later"), B)
     calm.run(0.2)
     assert len(scanner.got) == answered + 1
+
+
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "SUBSCRIBE"])
+def test_who_tries_rooms_that_are_not_there_is_counted_and_slowed(calm: Network, method: str) -> None:
+    bob = calm.endpoint(B, settings=EndpointSettings(rejections_per_minute=30))
+    bob.consult(lambda uri: "demo" in uri)
+    calm.when(bob, IncomingCall, lambda event: bob.reject(event.call, 404, calm.now))
+    calm.when(bob, SubscribeReceived, lambda event: bob.reject_subscription(event.subscription, 404, calm.now))
+    ports = [Phone(calm, (A[0], 5060 + n)) for n in range(100)]
+    for n, phone in enumerate(ports):
+        conference = (("Event", "conference"),) if method == "SUBSCRIBE" else ()
+        uri = f"sip:{n}@192.0.2.2"
+        phone.send(request(method, call_id=f"s{n}", uri=uri, here=phone.place[1], headers=conference, body=OFFER), B)
+        calm.run(0.1)
+    answered = sum(404 in phone.responses() for phone in ports)
+    assert 30 <= answered <= 40
+    refused = calm.events(bob, Rejected)
+    assert len(refused) == answered
+    assert {(event.method, event.code) for event in refused} == {(method, 404)}
+    calm.run(60)
+
+
+@pytest.mark.parametrize("code", [480, 486, 488, 603])
+def test_what_a_caller_has_no_hand_in_is_not_held_against_him(calm: Network, code: int) -> None:
+    bob = calm.endpoint(B, settings=EndpointSettings(rejections_per_minute=3))
+    calm.when(bob, IncomingCall, lambda event: bob.reject(event.call, code, calm.now))
+    phone = Phone(calm, A)
+    for n in range(10):
+        phone.send(request("INVITE", call_id=f"c{n}", body=OFFER), B)
+        calm.run(0.1)
+    assert len({m.call_id for m in phone.got if isinstance(m, Response) and m.status == code}) == 10
+    calm.run(60)
+
+
+def test_who_never_answers_a_challenge_gets_none_after_a_while(calm: Network) -> None:
+    settings = EndpointSettings(rejections_per_minute=3)
+    bob = calm.endpoint(B, settings=settings, registrar=Registrar(), passwords={"hand": "x"}.get)
+    scanner, other = Phone(calm, A), Phone(calm, C)
+    for n in range(100):
+        scanner.send(request("REGISTER", call_id=f"s{n}"), B)
+        calm.run(0.05)
+    assert CHALLENGES * 3 <= len(scanner.got) <= CHALLENGES * 3 + 4
+    assert len(calm.events(bob, Rejected)) == len(scanner.got), "counted"
+    other.send(request("REGISTER", call_id="o", here=C), B)
+    calm.run(0.1)
+    assert other.responses() == [401]
+    calm.run(60)
+    scanner.send(request("REGISTER", call_id="later"), B)
+    calm.run(0.1)
+    assert scanner.last().call_id == "later"
+
+
+def test_an_office_that_comes_back_from_a_power_cut_is_challenged_and_let_in(calm: Network) -> None:
+    """Every phone behind one address, all at once; each answers its challenge, and again an hour of refreshes later."""
+    settings = EndpointSettings(rejections_per_minute=3, authenticate_calls=True)
+    us = calm.endpoint(B, settings=settings, registrar=Registrar(), passwords=lambda user: "secret")
+    calm.when(us, RegistrationChanged, lambda event: None)
+    office = [calm.endpoint((A[0], 5060 + n)) for n in range(25)]
+    for round_ in range(4):
+        for n, phone in enumerate(office):
+            flow = Flow(Transport.UDP, (A[0], 5060 + n), B)
+            phone.register("sip:192.0.2.2", [flow], f"u{n}", "secret", 3600, calm.now)
+        calm.run(5)
+        for n, phone in enumerate(office):
+            states = calm.events(phone, RegistrationChanged)
+            assert len(states) == round_ + 1
+            assert states[-1].registered, n
+    for phone in office:
+        for number in range(1, 5):
+            phone.unregister(number, calm.now)
+    calm.run(100)
 
 
 def test_nobody_else_pays_for_a_scanner(calm: Network) -> None:
@@ -183,6 +259,32 @@ def test_a_retransmission_flood_makes_nothing_new(calm: Network) -> None:
     assert bob.held()["transactions"] == 1
     phone.send(request("ACK", to_tag=tag_of(phone)), B)
     phone.send(request("BYE", 2, to_tag=tag_of(phone)), B)
+
+
+@pytest.mark.parametrize(
+    ("uri", "code"),
+    [("sip:demo@192.0.2.2", 200), ("sip:nothing@192.0.2.2", 404), ("sip:192.0.2.2", 200)],
+)
+def test_options_say_what_an_invite_would_get(calm: Network, uri: str, code: int) -> None:
+    bob, phone = calm.endpoint(B), Phone(calm, A)
+    bob.consult(lambda uri: "demo" in uri)
+    phone.send(request("OPTIONS", uri=uri), B)
+    calm.run(0.2)
+    assert phone.responses("OPTIONS") == [code]
+    assert bob.held()["transactions"] == 0
+
+
+def test_options_tell_no_names_where_calls_need_proof(calm: Network) -> None:
+    bob, phone = calm.endpoint(B, settings=EndpointSettings(authenticate_calls=True)), Phone(calm, A)
+    bob.consult(lambda uri: False)
+    phone.send(request("OPTIONS"), B)
+    calm.run(0.2)
+    assert phone.responses("OPTIONS") == [200]
+
+
+def test_ipv6_sites_answer_for_all_their_addresses() -> None:
+    assert site("2001:db8:1:2:3::4") == site("2001:db8:1:2::9%eth0") != site("2001:db8:1:3::4")
+    assert site("192.0.2.1") == site("::ffff:192.0.2.1") != site("192.0.2.2")
 
 
 def test_options_tell_that_the_uri_is_a_conference(calm: Network) -> None:

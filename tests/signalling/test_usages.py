@@ -209,6 +209,8 @@ def watched(net: Network, **kw: object) -> tuple[Endpoint, Phone]:
     net.when(bob, SubscribeReceived, take)
     phone.send(subscribe(**kw), B)  # type: ignore[arg-type]
     net.run(0.2)
+    respond(phone, phone.requests("NOTIFY")[0], 200)  # it is where it says
+    net.run(0.2)
     return bob, phone
 
 
@@ -217,17 +219,18 @@ def test_a_subscriber_gets_the_state_and_what_changes(calm: Network) -> None:
     number = calm.the(bob, SubscribeReceived).subscription
     ok = next(m for m in phone.got if isinstance(m, Response))
     assert (ok.status, ok.headers["Expires"]) == (200, "600")
-    (full,) = phone.requests("NOTIFY")
+    proof, full = phone.requests("NOTIFY")
+    assert (proof.body, proof.headers["Subscription-State"]) == (b"", "pending;expires=600")
     assert (full.body, full.headers["Event"]) == (b"<full/>", "conference")
     assert full.headers["Subscription-State"].startswith("active;expires=")
     bob.notify(number, b"<one/>", calm.now)
     bob.notify(number, b"<two/>", calm.now)
     calm.run(0.2)
-    assert len(phone.requests("NOTIFY")) == 1  # one at a time
-    for n in range(3):
+    assert len(phone.requests("NOTIFY")) == 2  # one at a time
+    for n in range(1, 4):
         respond(phone, phone.requests("NOTIFY")[n], 200)
         calm.run(0.2)
-    assert [m.body for m in phone.requests("NOTIFY")] == [b"<full/>", b"<one/>", b"<two/>"]
+    assert [m.body for m in phone.requests("NOTIFY")] == [b"", b"<full/>", b"<one/>", b"<two/>"]
     bob.end_subscription(number, calm.now)
     calm.run(0.2)
     last = phone.requests("NOTIFY")[-1]
@@ -259,7 +262,7 @@ def test_states_arrive_in_their_order_in_any_weather(net: Network) -> None:
     wait(30)
     numbers = [notify.cseq.number for notify in phone.requests("NOTIFY")]
     first = {notify.cseq.number: notify.body for notify in phone.requests("NOTIFY")}
-    assert [first[number] for number in sorted(first)] == [b"<%d/>" % n for n in range(6)]
+    assert [first[number] for number in sorted(first)] == [b"", *(b"<%d/>" % n for n in range(6))]
     assert list(dict.fromkeys(numbers)) == sorted(first)  # none overtook another
     phone.ask(request("SUBSCRIBE", 2, to_tag=tag_of(phone), headers=(("Event", "conference"), ("Expires", "0"))), B)
     wait(30)
@@ -280,7 +283,7 @@ def test_what_else_is_said_in_a_subscription(
     calm: Network, method: str, number: int, headers: tuple[tuple[str, str], ...], code: int
 ) -> None:
     bob, phone = watched(calm)
-    respond(phone, phone.requests("NOTIFY")[0], 200)
+    respond(phone, phone.requests("NOTIFY")[1], 200)
     phone.send(request(method, number, to_tag=tag_of(phone), headers=headers), B)
     calm.run(0.2)
     assert phone.responses(method)[-1] == code
@@ -295,14 +298,14 @@ def test_a_subscriber_that_lags_gets_the_full_state_instead(calm: Network) -> No
         bob.notify(number, b"<%d/>" % n, calm.now)
     calm.run(0.1)
     assert calm.events(bob, SubscriptionRefreshed)
-    respond(phone, phone.requests("NOTIFY")[0], 481)
+    respond(phone, phone.requests("NOTIFY")[1], 481)
     calm.run(0.1)
     assert calm.the(bob, SubscriptionEnded)
 
 
 def test_a_subscription_is_refreshed_and_left(calm: Network) -> None:
     bob, phone = watched(calm)
-    respond(phone, phone.requests("NOTIFY")[0], 200)
+    respond(phone, phone.requests("NOTIFY")[1], 200)
     tag = tag_of(phone)
     calm.run(500)
     phone.send(subscribe(2, to_tag=tag), B)
@@ -318,7 +321,7 @@ def test_a_subscription_is_refreshed_and_left(calm: Network) -> None:
 
 def test_a_subscription_that_is_not_refreshed_ends(calm: Network) -> None:
     bob, phone = watched(calm)
-    respond(phone, phone.requests("NOTIFY")[0], 200)
+    respond(phone, phone.requests("NOTIFY")[1], 200)
     calm.run(601)
     assert phone.requests("NOTIFY")[-1].headers["Subscription-State"] == "terminated;reason=timeout"
     assert calm.the(bob, SubscriptionEnded)
@@ -332,10 +335,81 @@ def test_a_subscriber_that_is_gone_is_forgotten(calm: Network) -> None:
 
 def test_fetching_the_state_once(calm: Network) -> None:
     bob, phone = watched(calm, expires="0")
-    (only,) = phone.requests("NOTIFY")
+    _, only = phone.requests("NOTIFY")
     assert (only.body, only.headers["Subscription-State"]) == (b"<full/>", "terminated;reason=timeout")
     respond(phone, only, 200)
     assert calm.the(bob, SubscriptionEnded)
+
+
+def unanswered(net: Network, sent: bytes, there: tuple[str, int] = A) -> tuple[Endpoint, Phone]:
+    """A subscription whose NOTIFYs nobody answers, and who gets them."""
+    bob, phone, victim = net.endpoint(B), Phone(net, A), Phone(net, there) if there != A else None
+
+    def take(event: SubscribeReceived) -> None:
+        bob.accept_subscription(event.subscription, net.now)
+        bob.notify(event.subscription, b"<state/>" * 1000, net.now)
+
+    net.when(bob, SubscribeReceived, take)
+    phone.send(sent, B)
+    net.run(60)
+    return bob, victim or phone
+
+
+def test_whoever_answers_no_notify_is_sent_no_state_and_soon_nothing(calm: Network) -> None:
+    bob, phone = unanswered(calm, subscribe())
+    sent = phone.requests("NOTIFY")
+    assert len(sent) == 6
+    assert not any(notify.body for notify in sent)
+    assert max(len(bytes(notify)) for notify in sent) < 1.25 * len(subscribe())
+    assert calm.the(bob, SubscriptionEnded)
+
+
+def test_a_route_to_somebody_else_brings_him_no_state(calm: Network) -> None:
+    """Whoever sends from his own address can put anybody's into Record-Route."""
+    headers = (("Event", "conference"), ("Record-Route", f"<sip:{C[0]};lr>"))
+    bob, victim = unanswered(calm, bytes(request("SUBSCRIBE", headers=headers)), C)
+    assert len(victim.requests("NOTIFY")) == 6
+    assert not any(notify.body for notify in victim.requests("NOTIFY"))
+    assert calm.the(bob, SubscriptionEnded)
+
+
+def test_who_fails_to_prove_where_he_is_is_slowed_and_the_others_are_bounded(calm: Network) -> None:
+    bob = calm.endpoint(B, settings=EndpointSettings(rejections_per_minute=5))
+    forger = Phone(calm, A)
+    calm.when(bob, SubscribeReceived, lambda event: _tell(calm, bob, event))
+    for n in range(20):
+        forger.send(subscribe(call_id=f"c{n}"), B)
+        calm.run(4)
+    assert len({m.call_id for m in forger.requests("NOTIFY")}) < 16
+    calm.run(20)
+    flood = [Phone(calm, (f"198.51.100.{n % 250}", 5060 + n)) for n in range(600)]
+    for n, phone in enumerate(flood):
+        phone.send(subscribe(call_id=f"f{n}", here=phone.place[1]), B)
+    calm.run(0.5)
+    codes = [m.status for phone in flood for m in phone.got if isinstance(m, Response)]
+    assert (codes.count(200), codes.count(503)) == (512, 88)
+    calm.run(60)
+
+
+def _tell(net: Network, bob: Endpoint, event: SubscribeReceived) -> None:
+    bob.accept_subscription(event.subscription, net.now)
+    bob.notify(event.subscription, b"<state/>", net.now)
+
+
+def test_the_way_to_a_subscriber_that_moves_is_proved_anew(calm: Network) -> None:
+    bob, phone = watched(calm)
+    respond(phone, phone.requests("NOTIFY")[1], 200)
+    there = Phone(calm, C)
+    there.send(subscribe(2, to_tag=tag_of(phone), here=C), B)
+    calm.run(0.2)
+    bob.notify(calm.the(bob, SubscribeReceived).subscription, b"<moved/>", calm.now)
+    calm.run(0.2)
+    (proof,) = there.requests("NOTIFY")
+    assert not proof.body
+    respond(there, proof, 200)
+    calm.run(0.2)
+    assert there.requests("NOTIFY")[1].body == b"<moved/>"
+    bob.end_subscription(calm.the(bob, SubscribeReceived).subscription, calm.now)
 
 
 @pytest.mark.parametrize(
