@@ -16,6 +16,7 @@ from bridge.media.video.feedback import (
     Remb,
     SliceLoss,
 )
+from bridge.media.video.transport_cc import TransportCc
 
 from .fanout import Fanout
 from .room import Viewer
@@ -32,6 +33,8 @@ class Answers:
         self.now = 0.0
         self.reply: Callable[[int, list[rtcp.Packet]], None] = lambda row, packets: None
         self.round_trip: Callable[[int], float] = lambda row: 0.1
+        self.told: Callable[[int, TransportCc], None] = lambda row, message: None
+        """Feedback of transport-wide numbers came."""
         self.malformed = 0
 
     def lost(self, row: int, fraction: float) -> None:
@@ -63,7 +66,9 @@ class Answers:
                     if ssrc == ours:
                         encoding.limiter.command(row << 32 | message.sender, number)
             case Remb():
-                viewer.climber.limited(message.bitrate, self.now)
+                viewer.climber.limited(message.bitrate, self.now, estimate=True)
+            case TransportCc():
+                self.told(row, message)
             case BitrateRequest():
                 self._limit(row, viewer, message, ours)
             case _:
@@ -87,6 +92,11 @@ class Answers:
     def less(ours: int, theirs: int, bits: int) -> list[rtcp.Packet]:
         """The overhead is that of IPv4, UDP and RTP (RFC 5104 §4.2.1.2)."""
         return [feedback.write(BitrateRequest(ours, (BitrateEntry(theirs, bits, 40),)))]
+
+    @staticmethod
+    def at_most(ours: int, theirs: int, bits: int) -> list[rtcp.Packet]:
+        """A REMB."""
+        return [feedback.write(Remb(ours, bits, (theirs,)))]
 
     @staticmethod
     def keyframe(ours: int, theirs: int, number: int, *, pli: bool) -> list[rtcp.Packet]:

@@ -26,6 +26,7 @@ from ..protocol import Address, Begin
 from ..report import Reporter
 from .answers import Answers
 from .commands import Commands
+from .congestion import Congestion
 from .crew import Crew
 from .encoding import Encoding, Work
 from .fanout import Fanout
@@ -54,10 +55,8 @@ SILENT_AFTER = 5.0
 """Seconds without a packet between two :class:`~bridge.worker.protocol.Silent`."""
 RTCP_EVERY = 3
 """Beats between looks at the RTCP sockets, 20 ms: a NACK must be answered while the packet is of use."""
-MODERATE_AGAIN = 10.0
-"""Seconds after which a TMMBR is repeated: its answer is not waited for (RFC 5104 §3.5.4)."""
-SEEN_BITS, UNSEEN_BITS = 2_000_000, 64_000
-"""Bits a second that who is seen and who is not is asked for: 720p's worth, and as little as is a picture still."""
+FEEDBACK_EVERY = 15
+"""Beats between two transport-wide feedbacks to a sender: 0.1 s, where libwebrtc has 0.05 to 0.25."""
 ASK_BY_INFO = 2.0
 """Seconds between two requests by SIP INFO: they go through signalling, and old terminals choke on many."""
 
@@ -135,8 +134,8 @@ class VideoBeat:
         self._unseen: NDArray[np.float64] = np.full(n, np.inf)
         self._info_at: NDArray[np.float64] = np.full(n, -np.inf)
         self._fir: NDArray[np.int64] = np.zeros(n, np.int64)
-        self._moderated: NDArray[np.float64] = np.zeros(n)
-        """When each row was last told how much to send."""
+        self.congestion = Congestion(self, self._pool, n)
+        self.answers.told = lambda row, message: self.congestion.told(row, message, self._now)
         self._said_silent: NDArray[np.float64] = np.zeros(n)
         self._beats = 0
         self.back: dict[int, float] = {}
@@ -203,6 +202,7 @@ class VideoBeat:
         np.add.at(table.octets, rows, headers.size)
         if headers.extended.any():
             self._read_orientation(packets)
+            self.congestion.came(packets)
         seen = table.watched[rows]
         if not seen.all():
             self._note_unwatched(np.unique(main[~table.watched[main]]), now)
@@ -348,14 +348,14 @@ class VideoBeat:
         spec = self.table.specs[int(self.table.stream[row])]
         self.sources[row] = Source(self.crew, spec.receive, nack=spec.nack, pictured=partial(self._pictured, row))
         self.table.watched[row] = True
-        self._moderated[row] = 0
+        self.congestion.renew(row)
 
     def unwatch(self, row: int) -> None:
         source = self.sources.pop(row, None)
         self._decoded += source.decoded if source else 0
         self.table.watched[row] = False
         self._unseen[row] = np.inf
-        self._moderated[row] = 0
+        self.congestion.renew(row)
 
     def _pictured(self, row: int) -> None:
         """A new picture was decoded."""
@@ -417,12 +417,14 @@ class VideoBeat:
             self.fanout.settle(rows, now)
             self.reporter.send(now, realtime)
             self._greet_again(now)
+        if self._beats % FEEDBACK_EVERY == 3:
+            self.congestion.tell()
         if self.snapshots.waiting and self._beats % 15 == 7:
             self.snapshots.step(now, self)
         if now - self._second >= 1.0:
             self._second = now
             self._tell_silent(now)
-            self._moderate(now)
+            self.congestion.moderate(now)
             rows = (self.table.live & ~self.table.simulated).nonzero()[0]
             self.fanout.settle(rows, now)
             report = self._figures.report(now)
@@ -435,18 +437,6 @@ class VideoBeat:
             viewer = self.viewer(row)
             if viewer is not None and viewer.encoding is not None:
                 viewer.encoding.limiter.ask()
-
-    def _moderate(self, now: float) -> None:
-        """Ask senders of unseen pictures for less, where they understand that (TMMBR)."""
-        table = self.table
-        due = table.live & table.heard & (now - self._moderated >= MODERATE_AGAIN)
-        for row in due.nonzero()[0].tolist():
-            self._moderated[row] = now
-            spec = table.specs[int(table.stream[row])]
-            if spec.tmmbr:
-                bits = SEEN_BITS if table.watched[row] else UNSEEN_BITS
-                packets = self.answers.less(int(table.ssrc[row]), int(table.remote_ssrc[row]), bits)
-                self.reporter.send_one(row, packets)
 
     def _tell_silent(self, now: float) -> None:
         table = self.table
@@ -477,6 +467,7 @@ class VideoBeat:
         self.srtp.drop(row)
         self.reception.forget(row)
         self.reporter.forget(row)
+        self.congestion.forget(row)
         self._info_at[row] = -np.inf
 
     def _on_latched(self, row: int, address: tuple[str, int]) -> None:

@@ -116,7 +116,7 @@ class Commands:
             row = table.add(spec.stream, now)
             self._beat.meet(row, now)
         if before is not None and (before.send, before.room) != (spec.send, spec.room):
-            self._finish(row)
+            self._finish(row, now)
         try:
             table.configure(row, spec, index, self._beat.index[spec.port])
         except ValueError:
@@ -128,6 +128,7 @@ class Commands:
         if fresh or before is None or _rtx(before) != _rtx(spec):
             self._beat.fanout.open(row, now, rtx=_rtx(spec))
         self._set_keys(row, spec)
+        self._beat.congestion.set(row, numbered=bool(table.numbered[row]))
         self._beat.reporter.add(row, spec.cname, now, xr=False)
         if row in self._beat.sources:
             self._beat.sources[row].set_formats(spec.receive, nack=spec.nack)
@@ -145,11 +146,11 @@ class Commands:
             else:
                 self._beat.answers.viewers.pop(row, None)
 
-    def _finish(self, row: int) -> None:
+    def _finish(self, row: int, now: float) -> None:
         """What somebody is sent ends, or becomes something else: not in the middle of a frame."""
         viewer = self._beat.viewer(row)
         if viewer is not None and viewer.encoding is not None and row in viewer.encoding.rows:
-            self._beat.fanout.finish(row, viewer.encoding)
+            self._beat.fanout.finish(row, viewer.encoding, now)
 
     def _leave(self, room: VideoRoom | None, row: int, spec: SetVideoStream) -> None:
         if room is not None:

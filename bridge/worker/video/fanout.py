@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from bridge.media import rtp
 from bridge.media.srtp import SrtpTable
+from bridge.media.video.departures import Departures
+from bridge.media.video.extension import ROOM, stamp_numbers, stamp_times
 from bridge.media.video.history import SendHistory
-from bridge.media.wire import U8, U32, U64, Sender
+from bridge.media.wire import U8, U64, Sender
 
 from .encoding import Block, Encoding
 from .table import VideoTable
@@ -23,6 +25,8 @@ BATCH = 8192
 SEALED = 1600
 """Octets of an SRTP packet's place: the longest payload, header and trailer."""
 MOST_PAYLOAD = SEALED - 96
+LEAD = rtp.HEADER + ROOM
+"""Octets of a header's place, with its extension."""
 
 
 class Fanout:
@@ -32,7 +36,9 @@ class Fanout:
         self._table, self._srtp, self._fds = table, srtp, fds
         self.history = SendHistory(table.capacity)
         self._sender = Sender(BATCH)
-        self._heads: U32 = np.zeros((BATCH, 3), np.uint32)
+        self.departures = Departures(table.capacity)
+        """Of rows with transport-wide feedback."""
+        self._heads: U8 = np.zeros((BATCH, LEAD), np.uint8)
         self._sealed: U8 = np.zeros((64, SEALED), np.uint8)
         self._base: NDArray[np.int64] = np.zeros(table.capacity, np.int64)
         """(rows,) the extended sequence number at which the row's rollover counter was ``rollover_base``."""
@@ -60,19 +66,19 @@ class Fanout:
             for block, start, stop in encoding.pieces(first, count):
                 most = max(BATCH // (stop - start), 1)
                 for at in range(0, len(encoding.rows), most):
-                    sent += self._send(encoding.rows[at : at + most], encoding.number, block, start, stop)
+                    sent += self._send(encoding.rows[at : at + most], encoding.number, block, start, stop, now)
         return sent
 
-    def finish(self, row: int, encoding: Encoding) -> int:
+    def finish(self, row: int, encoding: Encoding, now: float) -> int:
         """The rest of the frame that is being sent, to one who gets nothing after it: half a frame in a decoder spoils
         what comes next, maybe minutes later."""
         sent = 0
         for first, count in encoding.pacer.rest():
             for block, start, stop in encoding.pieces(first, count):
-                sent += self._send(np.array([row], np.intp), encoding.number, block, start, stop)
+                sent += self._send(np.array([row], np.intp), encoding.number, block, start, stop, now)
         return sent
 
-    def _send(self, rows: Rows, number: int, block: Block, start: int, stop: int) -> int:
+    def _send(self, rows: Rows, number: int, block: Block, start: int, stop: int, now: float) -> int:
         """(rows x packets), row by row: the rows are sorted by socket."""
         table, count = self._table, stop - start
         n = len(rows) * count
@@ -83,8 +89,10 @@ class Fanout:
         markers = np.zeros(count, np.bool_)
         markers[-1] = stop == block.count
         stamps = self.history.offset[owners] + np.uint32(block.timestamp)
+        sizes = block.sizes[start:stop]
+        bodies, body_sizes = np.tile(block.starts[start:stop], len(rows)), np.tile(sizes, len(rows))
         rtp.write_headers(
-            self._heads,
+            self._heads.view(np.uint32)[:, :3],
             np.arange(n),
             table.send_type[owners],
             np.tile(markers, len(rows)),
@@ -92,37 +100,71 @@ class Fanout:
             stamps,
             table.ssrc[owners],
         )
-        sizes = block.sizes[start:stop]
+        head_sizes = self._extend(self._heads[:n], owners, body_sizes, now)
         table.sent[rows] += count
         table.sent_octets[rows] += int(sizes.sum())
-        bodies, body_sizes = np.tile(block.starts[start:stop], len(rows)), np.tile(sizes, len(rows))
-        heads = np.uint64(self._heads.ctypes.data) + np.arange(n, dtype=np.uint64) * np.uint64(rtp.HEADER)
+        heads = np.uint64(self._heads.ctypes.data) + np.arange(n, dtype=np.uint64) * np.uint64(LEAD)
         secure = table.secure_out[owners]
-        head_sizes: NDArray[np.int64] | int = rtp.HEADER
         if secure.any():
-            heads, head_sizes, body_sizes = self._seal(owners, secure, heads, block, start, body_sizes)
+            heads, head_sizes, body_sizes = self._seal(owners, secure, heads, head_sizes, block, start, body_sizes)
         names = np.uint64(table.names.ctypes.data) + owners.astype(np.uint64) * np.uint64(32)
         return self._sender.send(self._fds, table.socket[owners], names, heads, head_sizes, bodies, body_sizes)
 
+    def _extend(self, heads: U8, owners: Rows, sizes: NDArray[np.int64], now: float) -> NDArray[np.int64]:
+        """Add the extensions to (n, LEAD) headers; returns (n,) octets of each header.
+
+        Args:
+            sizes: (n,) octets of payload.
+        """
+        table = self._table
+        head_sizes: NDArray[np.int64] = table.lead_size[owners]
+        with_one = (head_sizes > rtp.HEADER).nonzero()[0]
+        if not with_one.size:
+            return head_sizes
+        whose = owners[with_one]
+        extensions = table.lead[whose, rtp.HEADER :]
+        numbered = table.numbered[whose].nonzero()[0]
+        if numbered.size:
+            at = with_one[numbered]
+            part = extensions[numbered]
+            stamp_numbers(part, self.departures.advance(owners[at], sizes[at] + head_sizes[at], now))
+            extensions[numbered] = part
+        clocked = table.clocked[whose].nonzero()[0]
+        if clocked.size:
+            part = extensions[clocked]
+            stamp_times(part, table.clocked[whose[clocked]], now)
+            extensions[clocked] = part
+        heads[with_one, 0] |= 0x10
+        heads[with_one, rtp.HEADER :] = extensions
+        return head_sizes
+
     def _seal(
-        self, owners: Rows, secure: NDArray[np.bool_], heads: U64, block: Block, start: int, sizes: NDArray[np.int64]
+        self,
+        owners: Rows,
+        secure: NDArray[np.bool_],
+        heads: U64,
+        head_sizes: NDArray[np.int64],
+        block: Block,
+        start: int,
+        sizes: NDArray[np.int64],
     ) -> tuple[U64, NDArray[np.int64], NDArray[np.int64]]:
         """SRTP: header and payload side by side in a place of their own, encrypted there."""
         which = np.flatnonzero(secure)
         while len(self._sealed) < len(which):
             self._sealed = np.zeros((2 * len(self._sealed), SEALED), np.uint8)
-        self._sealed[: len(which), :12] = self._heads.view(np.uint8).reshape(-1, 12)[which]
+        self._sealed[: len(which), :LEAD] = self._heads[which]
         count = int(len(owners) // len(np.unique(owners)))
         begins = (block.starts[start : start + count] - np.uint64(block.data.ctypes.data)).astype(np.int64)
-        for packet in range(count):  # a frame's packets in one slot of the pacer: a few
-            size = int(block.sizes[start + packet])
-            at = np.flatnonzero(which % count == packet)
-            self._sealed[at, 12 : 12 + size] = block.data[begins[packet] : begins[packet] + size]
+        leads = head_sizes[which]
+        for lead in np.unique(leads).tolist():  # as many as there are lengths of extensions
+            for packet in range(count):  # a frame's packets in one slot of the pacer: a few
+                size = int(block.sizes[start + packet])
+                at = ((which % count == packet) & (leads == lead)).nonzero()[0]
+                self._sealed[at, lead : lead + size] = block.data[begins[packet] : begins[packet] + size]
         addresses = np.uint64(self._sealed.ctypes.data) + np.arange(len(which), dtype=np.uint64) * np.uint64(SEALED)
-        lengths = (sizes[which] + rtp.HEADER).astype(np.int32)
+        lengths = (sizes[which] + leads).astype(np.int32)
         good = self._srtp.protect(owners[which], addresses, lengths)
-        head_sizes = np.full(len(owners), rtp.HEADER, np.int64)
-        heads, sizes = heads.copy(), sizes.copy()
+        heads, head_sizes, sizes = heads.copy(), head_sizes.copy(), sizes.copy()
         heads[which] = addresses
         head_sizes[which] = np.where(good, lengths, 0)
         sizes[which] = 0
@@ -135,13 +177,8 @@ class Fanout:
             return 0
         table, n = self._table, len(again)
         place = np.zeros((n, SEALED), np.uint8)
-        heads: U32 = np.zeros((n, 3), np.uint32)
-        lengths = np.zeros(n, np.int32)
-        for i, each in enumerate(again):  # as many as a NACK may ask for and the rate allows
-            place[i, 12 : 12 + len(each.payload)] = np.frombuffer(each.payload, np.uint8)
-            lengths[i] = 12 + len(each.payload)
         rtp.write_headers(
-            heads,
+            place.view(np.uint32)[:, :3],
             np.arange(n),
             np.array([rtx_type if each.rtx else table.send_type[row] for each in again], np.uint8),
             np.array([each.marker for each in again]),
@@ -149,9 +186,13 @@ class Fanout:
             np.array([each.timestamp for each in again], np.uint32),
             np.array([(int(table.ssrc[row]) + each.rtx) & 0xFFFFFFFF for each in again], np.uint32),
         )
-        place[:, :12] = heads.view(np.uint8).reshape(n, 12)
-        addresses = np.uint64(place.ctypes.data) + np.arange(n, dtype=np.uint64) * np.uint64(SEALED)
         owners = np.full(n, row)
+        sizes = np.array([len(each.payload) for each in again], np.int64)
+        leads = self._extend(place[:, :LEAD], owners, sizes, now)
+        lengths = (leads + sizes).astype(np.int32)
+        for i, each in enumerate(again):  # as many as a NACK may ask for and the rate allows
+            place[i, leads[i] : lengths[i]] = np.frombuffer(each.payload, np.uint8)
+        addresses = np.uint64(place.ctypes.data) + np.arange(n, dtype=np.uint64) * np.uint64(SEALED)
         if table.secure_out[row]:
             good = self._srtp.protect(owners, addresses, lengths)
             owners, addresses, lengths = owners[good], addresses[good], lengths[good]

@@ -117,6 +117,11 @@ class Figures:
                         int(indices[n]),
                     ),
                     receive_rollover=int(rollovers[n]),
+                    estimate=_whole(viewer.climber.limit(now)) if viewer else 0,
                 )
             )
         return tuple(found)
+
+
+def _whole(bits: float) -> int:
+    return int(min(bits, 1e12)) if bits != float("inf") else 0

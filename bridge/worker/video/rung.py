@@ -29,6 +29,8 @@ STALE: Final = 30.0
 §3.5.4), but a receiver that is serious repeats it."""
 ROOM: Final = 1.1
 """An estimate must be above a rung's bit rate by this before a receiver goes up to it."""
+BEYOND: Final = 1.2
+"""Of what he is sent, an estimate above which nothing speaks against a rung up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,10 @@ class Climber:
         self._calm_since = now
         self._patience = PATIENCE
         self._limit: tuple[float, float] | None = None
+        self._estimate = False
         self.loss = 0.0
+        self.sending = 0.0
+        """Bits a second that he is sent, as last measured."""
 
     @property
     def rung(self) -> Rung:
@@ -150,18 +155,41 @@ class Climber:
         if fraction > LOSSY:
             self._down(now)
 
-    def limited(self, bits: float, now: float) -> None:
-        """He can take so much: REMB, TMMBR."""
+    def limited(self, bits: float, now: float, *, estimate: bool = False) -> None:
+        """He can take so much: TMMBR, or an estimate (REMB, what his feedback says).
+
+        Estimates are made of what comes through, so a picture that stands makes low ones, which are no reason to send
+        less: they count against :attr:`sending`.
+        """
         self._limit = (bits, now)
-        while self._at < len(self._rungs) - 1 and self.rung.bits > bits:
+        self._estimate = estimate
+        self._heed(now)
+
+    def _heed(self, now: float) -> None:
+        """Go down to what the limit allows."""
+        limit = self.limit(now)
+        used = ROOM * self.sending if self._estimate else float("inf")
+        while self._at < len(self._rungs) - 1 and min(self.rung.bits, used) > limit:
+            self._blame(now)
             self._at += 1
             self._moved = self._calm_since = now
+            if self._estimate:
+                self.sending = min(self.sending, float(self.rung.bits))  # until it is measured again
+                used = ROOM * self.sending
+
+    def limit(self, now: float) -> float:
+        """The last such limit; inf: none holds."""
+        return self._limit[0] if self._limit and now - self._limit[1] < STALE else float("inf")
 
     def step(self, now: float) -> None:
-        """Time passes: try a rung up after a calm time."""
+        """Time passes: heed what limit there is; try a rung up after a calm time."""
+        self._heed(now)
         if not self._at or now - max(self._calm_since, self._moved) < self._patience:
             return
-        if self._limit and now - self._limit[1] < STALE and self._rungs[self._at - 1].bits * ROOM > self._limit[0]:
+        needed = float(self._rungs[self._at - 1].bits)
+        if self._estimate:  # it may be of no more than half again what was sent (draft-ietf-rmcat-gcc-02 §5.5)
+            needed = min(needed, BEYOND * self.sending)
+        if needed * ROOM > self.limit(now):
             return
         self._at -= 1
         self._moved = self._raised = self._calm_since = now
@@ -169,10 +197,15 @@ class Climber:
     def _down(self, now: float) -> None:
         if now - self._moved < SETTLE and self._moved != self._raised:
             return
-        if now - self._raised < PROBATION:
-            self._patience = min(2 * self._patience, MOST_PATIENCE)
-        elif now - self._raised > 4 * PROBATION:
-            self._patience = PATIENCE
+        self._blame(now)
         if self._at < len(self._rungs) - 1:
             self._at += 1
             self._moved = now
+
+    def _blame(self, now: float) -> None:
+        """A step down: was the last one up too high?"""
+        if now - self._raised < PROBATION:
+            self._patience = min(2 * self._patience, MOST_PATIENCE)
+            self._raised = float("-inf")
+        elif now - self._raised > 4 * PROBATION:
+            self._patience = PATIENCE

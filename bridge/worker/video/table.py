@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.media.rtp import HEADER
+from bridge.media.video.extension import NUMBER, ROOM, template
 from bridge.media.video.formats import by_name
 
 from ..protocol_video import SetVideoStream, VideoFormat
@@ -32,6 +35,14 @@ class VideoTable(SourceTable[SetVideoStream]):
         """Degrees clockwise that make its pictures upright, as it last said."""
         self.octets = column(np.int64)
         """Of payload that came in."""
+        self.numbered = column(np.uint8)
+        """Header extension id of transport-wide numbers in both directions; 0: feedback was not negotiated."""
+        self.lead = column(np.uint8, HEADER + ROOM)
+        """The head of what it is sent, from octet 12 on its extension, numbers and times to be filled in."""
+        self.lead_size = column(np.int64)
+        """Octets of that; 12: no extension."""
+        self.clocked = column(np.int64)
+        """Where in the extension the time of sending lies; 0: nowhere."""
         self.plays = column(np.bool_)
         """It can be sent to."""
 
@@ -45,6 +56,8 @@ class VideoTable(SourceTable[SetVideoStream]):
             raise ValueError(f"more than {MOST_FORMATS} formats")
         for each in (*spec.receive, *([spec.send] if spec.send else [])):
             check(each)
+        if any(not 0 <= each <= 14 for each in msgspec.structs.astuple(spec.extensions)):
+            raise ValueError(f"{spec.extensions}: no ids of one-byte header extensions")
         if spec.send is not None and not by_name(spec.send.name).encoder:
             raise ValueError(f"{spec.send.name} is received only")
         self.place(row, spec, room, socket)
@@ -56,6 +69,14 @@ class VideoTable(SourceTable[SetVideoStream]):
         self.send_kind[row] = spec.send is not None
         self.send_type[row] = spec.send.payload_type if spec.send else 0
         self.orientation[row] = spec.orientation
+        ids = spec.extensions
+        number = ids.transport_sequence if spec.transport_cc else 0
+        time = ids.absolute_time if spec.remb and not number else 0
+        extension = template(number, time, ids.mid, spec.mid)
+        self.numbered[row] = number
+        self.clocked[row] = NUMBER if time else 0
+        self.lead_size[row] = HEADER + len(extension)
+        self.lead[row, HEADER : HEADER + len(extension)] = np.frombuffer(extension, np.uint8)
 
 
 def check(format_: VideoFormat) -> None:

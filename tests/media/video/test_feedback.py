@@ -23,7 +23,7 @@ from bridge.media.video.feedback import (
     write,
 )
 from bridge.media.video.keyframe_limiter import REQUESTERS, KeyframeLimiter
-from bridge.media.video.transport_cc import ArrivalLog, TransportCc
+from bridge.media.video.transport_cc import TransportCc
 
 u8, u16, u32 = (st.integers(0, (1 << bits) - 1) for bits in (8, 16, 32))
 
@@ -151,44 +151,6 @@ def test_limits_are_rounded_down() -> None:
 def test_what_does_not_fit_is_not_written(message: Message) -> None:
     with pytest.raises(ValueError):
         write(message)
-
-
-def test_an_arrival_log_tells_once_of_what_came_and_what_did_not() -> None:
-    log = ArrivalLog()
-    assert log.take(1, 2) is None
-    for number, now in ((65534, 10.0), (65535, 10.001), (2, 10.01), (1, 10.011)):
-        log.add(number, now)
-    first = log.take(1, 2)
-    assert first
-    assert first.base == 65534
-    assert first.count == 0
-    start = first.reference * 0.064
-    times = [None if at is None else round(start + at * 0.00025, 4) for at in first.arrivals]
-    assert times == [10.0, 10.001, None, 10.011, 10.01]
-    assert there_and_back(first) == first
-    assert log.take(1, 2) is None
-    log.add(4, 10.05)
-    second = log.take(1, 2)
-    assert second
-    assert (second.base, second.count, second.arrivals[0]) == (3, 1, None)
-
-
-def test_an_arrival_log_is_bounded_and_survives_pauses_and_junk() -> None:
-    log = ArrivalLog()
-    for number in range(3000):
-        log.add(number & 0xFFFF, number * 0.001)
-    told = log.take(1, 2)
-    assert told
-    assert len(told.arrivals) <= ArrivalLog.CAPACITY
-    log.add(3000, 3.0)
-    log.add(3001, 30.0)
-    assert log.take(1, 2)
-    assert log.take(1, 2)
-    log.add(50000, 30.1)
-    log.add(50001, 30.1)
-    told = log.take(1, 2)
-    assert told
-    assert told.base == 50001
 
 
 def test_requests_for_keyframes_are_answered_at_once_then_together() -> None:

@@ -75,7 +75,7 @@ def test_heavy_loss_leads_down_the_ladder_and_a_calm_time_up_again(studio: Studi
 
 def test_an_estimate_sets_the_tier(studio: Studio) -> None:
     a, b = pair(studio)
-    studio.run(1.0)
+    studio.run(2.2)
     a.ask(feedback.Remb(a.ssrc, 200_000, (a.peer_ssrc,)))
     b.ask(feedback.BitrateRequest(b.ssrc, (feedback.BitrateEntry(b.peer_ssrc, 450_000, 40),)))
     studio.run(1.5)
@@ -89,7 +89,7 @@ def test_an_estimate_sets_the_tier(studio: Studio) -> None:
 
 def test_a_tier_changes_without_a_gap(studio: Studio) -> None:
     a, _ = pair(studio)
-    studio.run(1.5)
+    studio.run(2.2)
     a.ask(feedback.Remb(a.ssrc, 200_000, (a.peer_ssrc,)))
     studio.run(1.5)
     assert a.seen_size == (320, 180)
