@@ -8,7 +8,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -27,10 +27,11 @@ CODECS = {
     "PCMA": "PCMA/8000/1",
     "G722": "G722/16000/1",
     "opus": "opus/48000/2",
+    "opus, mono": "opus/48000/1",
     "L16/16000": "L16/16000/1",
     "L16/48000": "L16/48000/1",
 }
-"""As baresip writes them; ours: as in the settings."""
+"""As baresip writes them (Opus is mono to it if it is set so); ours: as in the settings."""
 CAMERA_BITS = 1_500_000
 """bit/s of a picture that a phone sends."""
 
@@ -69,8 +70,18 @@ class Baresip(Phone):
         registrar: str = "",
         video: Literal["", "H264", "VP8", "VP9"] = "",
         clip: picture.Clip | None = None,
+        played: Path | None = None,
+        settings: Sequence[str] = (),
+        filters: Sequence[str] = (),
     ) -> None:
-        """``video``: what it sends and takes in; ``clip``: what it shows over and over."""
+        """
+        Args:
+            video: what it sends and takes in.
+            clip: what it shows over and over.
+            played: a WAV of the codec's rate and channels that it sends instead of the tone; at its end it hangs up.
+            settings: lines of its configuration that go before ours; it takes the first.
+            filters: modules that hear before the recorder what it has decoded.
+        """
         need("baresip", "baresip-core")
         self.tone, self.user = tone, user or f"t{tone}"
         self._directory = directory / self.user
@@ -82,11 +93,16 @@ class Baresip(Phone):
         self._control_port, media = self.port + 2, free_ports(16)
         # aufile wants the codec's rate and channels (baresip's resampler would mute much); at its end baresip hangs up.
         _, rate, channels = CODECS[codec].split("/")
-        played = self._directory / "tone.wav"
-        spectrum.write_tone(played, tone, 60.0, rate=int(rate), channels=int(channels))
+        if played is None:
+            played = self._directory / "tone.wav"
+            spectrum.write_tone(played, tone, 60.0, rate=int(rate), channels=int(channels))
         self.uri = f"sip:{self.user}@127.0.0.1:{self.port}"
         modules = ["opus", "g722", "g711", "l16", "sndfile", "aufile", "aubridge", *(["srtp"] if encryption else [])]
+        # What comes in passes them backwards.
+        modules[modules.index("sndfile") + 1 : modules.index("sndfile") + 1] = filters
         config = [
+            *settings,
+            *(["opus_stereo no", "opus_sprop_stereo no"] if codec == "opus, mono" else []),
             f"sip_listen 127.0.0.1:{self.port}",
             *([f"sip_certificate {certificate}"] if certificate else []),
             *(
@@ -211,6 +227,10 @@ class Baresip(Phone):
 
         with self._noted():
             return until(whole, f"a picture at {self.user}")
+
+    def recorded(self) -> spectrum.Sound:
+        """All that came in in the call that was recorded last."""
+        return spectrum.read(until(self._recording, f"a recording of {self.user}"))
 
     def _recording(self) -> Path | None:
         found = sorted(self._directory.glob("dump-*-dec.wav"), key=lambda path: path.stat().st_mtime_ns)
