@@ -20,31 +20,33 @@ from bridge.signalling.endpoint import Endpoint
 from bridge.signalling.endpoint_settings import EndpointSettings
 from bridge.signalling.flow import Flow
 from bridge.signalling.media_control import CONTENT_TYPE as MEDIA_CONTROL
-from bridge.signalling.message import ParseError, Uri
 from bridge.signalling.offer import Capabilities
 from bridge.worker import protocol as media
 from bridge.worker import protocol_video
 
 from .address import kind_of, same, user_of
 from .announcer import Announcer, Clips
+from .attendance import Attendance, call_id_of, link_of
 from .calls import Calls
 from .desk import Desk, must_ask
 from .dtmf_info import info_digit
 from .error import Refused
-from .focus_event import CallCame, CallOver, Event, MediaTrouble, ResolveWanted, SnapshotTaken, TextReceived
+from .focus_event import CallCame, CallOver, Event, MediaTrouble, SnapshotTaken, TextReceived
 from .house import House, NoSuchRoom
+from .inviting import Inviting, callable_uri
 from .leg import Hearing, Leg
-from .participant import Language
+from .link import BadLink, Links, challenge, no_links
+from .participant import Kind, Language
 from .parties import Parties
 from .party import Party, Talker, readable
 from .phrase import Phrase, Spoken
-from .placement import Full, Placement
+from .placement import Placement
 from .presenting import FloorPorts, Presenting
 from .referral import Referring
 from .room import Room
 from .settings import RoomSettings
 from .stage import Stage
-from .status import Dialling, MediaStatus, RoomStatus
+from .status import RoomStatus, statuses
 from .video import VideoPlane, VideoSettings
 from .watch import Watch
 
@@ -84,6 +86,8 @@ class FocusSettings:
     refer: Literal["nobody", "hosts", "participants"] = "hosts"
     """Who may have us call somebody by REFER from inside a room: it may cost money."""
     media_host: str = ""
+    links: Links = no_links
+    realm: str = "visiopont"
 
 
 class Focus:
@@ -132,6 +136,7 @@ class Focus:
             video=self._video,
         )
         self._parties = Parties()
+        self.attendance = Attendance(self._house, self._parties, self._calls, endpoint)
         self._outbox: deque[Event] = deque()
         """Drained after every mutation, so its length is bounded by what one event can cause."""
         self.presenting = Presenting(floor, self._house, self._parties, self._alarms, self._act, rng)
@@ -155,6 +160,16 @@ class Focus:
         )
         self._desk = Desk(self._stage, self._house, self._announcer, self._alarms, self._send)
         self._referring = Referring(endpoint, self, settings.refer)
+        self._inviting = Inviting(
+            self._house,
+            self._calls,
+            self._parties,
+            self._placement,
+            self._stage,
+            self._referring,
+            self._outbox,
+            self._forget,
+        )
         self._draining = False
         endpoint.consult(self._can_be_called)
 
@@ -236,15 +251,25 @@ class Focus:
             except NoSuchRoom as error:
                 self._endpoint.reject(event.call, 404, now, str(error))
                 return
+        try:
+            link = link_of(event, settings, self._settings.links)
+        except BadLink as error:
+            told = [challenge(self._settings.realm, error.fault)]
+            self._endpoint.reject(event.call, 401, now, str(error), headers=told)
+            return
         on = self._house.running.get(settings.name) if settings else None
         worker = on.worker if on else self._placement.least_busy()
         leg = self._calls.answer(event, worker, Hearing(), now, pictures=settings is None or settings.video)
         if leg is None:
             return
-        caller = readable(event.from_display) or readable(user_of(event.from_uri)) or readable(event.from_uri)
-        party = self._parties.add(Party(0, kind_of(event.from_uri), caller, event.from_uri, leg, event.user, settings))
+        leg.call_id = call_id_of(event)
+        caller = readable(event.from_display) or readable(link.name if link else "")
+        caller = caller or readable(user_of(event.from_uri)) or readable(event.from_uri)
+        kind: Kind = "web" if event.flow.transport.websocket else kind_of(event.from_uri)
+        party = self._parties.add(Party(0, kind, caller, event.from_uri, leg, event.user, settings))
         party.language = entry or None
-        self._outbox.append(CallCame(party.number, event.call, event.from_uri, user))
+        party.vouched, party.role = link is not None, link.role if link else "guest"
+        self._outbox.append(CallCame(party.number, event.call, event.from_uri, user, leg.call_id))
         if event.offer is not None:  # Calls told us before we knew the party
             self.call_up(leg, now)
 
@@ -259,7 +284,7 @@ class Focus:
         leg = self._calls.answer(event, before.worker, party.hearing, now, before.sight, pictures=before.pictures)
         if leg is None:
             return
-        old = party.leg
+        old, leg.call_id = party.leg, call_id_of(event)
         self._parties.connect(party, leg)
         self._announcer.gone(old.stream)
         self._calls.hangup(old, now, "replaced")
@@ -276,7 +301,7 @@ class Focus:
         settings = party.bound_for
         if party.referral is not None:
             self._referring.answered(party, now)
-        if settings is not None and (party.invited or not must_ask(settings)):
+        if settings is not None and (party.invited or party.vouched or not must_ask(settings, party.kind)):
             self._stage.join(party, settings, now)
         else:
             self._desk.ask(party, now)
@@ -466,7 +491,7 @@ class Focus:
             NoSuchRoom: nobody of that number has a call.
             ValueError: ``uri`` is none that can be called.
         """
-        _callable(uri)
+        callable_uri(uri)
         party = self._parties.get(participant)
         if party is None or party.leg is None:
             raise NoSuchRoom(f"participant {participant} has no call: `visiopont rooms` lists who is where")
@@ -497,55 +522,16 @@ class Focus:
         headers: Sequence[tuple[str, str]] = (),
         referral: int | None = None,
     ) -> int:
-        """Call somebody into a room: its participant's number. :class:`ResolveWanted` follows.
-
-        Raises:
-            NoSuchRoom: there is no such room, and none opens by being dialled.
-            ValueError: ``uri`` is none that can be called.
-        """
-        settings = self._house.dialled(room)
-        parsed = _callable(uri)
-        party = Party(0, "sip", readable(name) or readable(parsed.user or parsed.host), uri, bound_for=settings)
-        self._parties.add(party)
-        party.invited, party.referral, party.headers = True, referral, tuple(headers)
-        self._outbox.append(ResolveWanted(party.number, uri))
-        return party.number
+        """As :meth:`.inviting.Inviting.dial`."""
+        return self._inviting.dial(room, uri, name=name, headers=headers, referral=referral)
 
     def resolved(self, participant: int, targets: Sequence[Flow], error: str, now: float, *, uri: str = "") -> None:
-        """How somebody who is to be called is reached: ``targets`` in the order to be tried, or why not. ``uri``: the
-        Request-URI, where it is not what was asked for (a registered terminal's Contact)."""
-        party = self._parties.get(participant)
-        if party is None or party.leg is not None or party.bound_for is None:
-            return
-        settings = party.bound_for
-        on = self._house.running.get(settings.name)
-        worker = on.worker if on else self._placement.least_busy()
-        try:
-            if error or not targets:
-                raise ValueError(error or f"nothing is known of {party.uri}")
-            leg = self._calls.dial(
-                uri or party.uri,
-                targets,
-                worker,
-                Hearing(),
-                now,
-                from_user=settings.name,
-                from_display=settings.title or settings.name,
-                headers=party.headers,
-                pictures=settings.video,
-            )
-        except (ValueError, Full) as fault:
-            self._referring.failed(party, 404, str(fault), now)
-            self._forget(party)
-            self._outbox.append(CallOver(party.number, party.uri, settings.name, 404, str(fault), True))
-            return
-        self._parties.connect(party, leg)
+        """As :meth:`.inviting.Inviting.resolved`."""
+        self._inviting.resolved(participant, targets, error, now, uri=uri)
 
     def cancel(self, participant: int, now: float) -> None:
         """Stop calling somebody."""
-        party = self._parties.get(participant)
-        if party is not None and not party.room:
-            self._stage.let_go(party, "cancelled", now)
+        self._inviting.cancel(participant, now)
 
     def dialled_room(self, uri: str) -> str:
         """The room that a Request-URI means; "" if none."""
@@ -595,36 +581,4 @@ class Focus:
 
     def rooms(self) -> list[RoomStatus]:
         """Every conference that is on."""
-        dialling: dict[str, list[Dialling]] = {}
-        for party in self._parties:
-            if party.invited and not party.room and party.bound_for is not None and not party.leaving:
-                dialling.setdefault(party.bound_for.name, []).append(Dialling(party.number, party.uri))
-        found = []
-        for name, running in self._house.running.items():
-            snapshot = running.room.snapshot()
-            status = {}
-            for person in snapshot.participants:
-                who = self._parties.get(person.number)
-                if who is not None and (media := self._media(who)) is not None:
-                    status[person.number] = media
-            found.append(RoomStatus(snapshot, status, tuple(dialling.get(name, ()))))
-        return found
-
-    def _media(self, party: Party) -> MediaStatus | None:
-        if party.leg is not None:
-            video = self._video.status(party.leg) if self._video is not None else ()
-            return MediaStatus.of(party.leg, self._calls.reports.get(party.leg.stream), video)
-        if party.talker is not None:
-            return MediaStatus.simulated(party.talker)
-        return None
-
-
-def _callable(uri: str) -> Uri:
-    """Raises ValueError for what is no address that we, or terminals, can call."""
-    try:
-        parsed = Uri.parse(uri)
-    except ParseError:
-        raise ValueError(f"{uri[:100]!r} is no address: write it as in sip:alice@192.0.2.7") from None
-    if parsed.scheme not in ("sip", "sips"):
-        raise ValueError(f"{parsed.scheme}: can't be called; write it as in sip:alice@192.0.2.7")
-    return parsed
+        return statuses(self._house, self._parties, self._calls, self._video)

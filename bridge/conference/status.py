@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from bridge.worker.protocol import StreamReport
 
+from .calls import Calls
+from .house import House
 from .leg import Leg
-from .party import Talker
+from .parties import Parties
+from .party import Party, Talker
 from .snapshot import RoomSnapshot
-from .video import VideoStatus
+from .video import VideoPlane, VideoStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +56,30 @@ class RoomStatus:
     media: Mapping[int, MediaStatus]
     """By participant."""
     dialling: tuple[Dialling, ...]
+
+
+def statuses(house: House, parties: Parties, calls: Calls, video: VideoPlane | None) -> list[RoomStatus]:
+    """Every conference that is on."""
+    dialling: dict[str, list[Dialling]] = {}
+    for party in parties:
+        if party.invited and not party.room and party.bound_for is not None and not party.leaving:
+            dialling.setdefault(party.bound_for.name, []).append(Dialling(party.number, party.uri))
+    found = []
+    for name, running in house.running.items():
+        snapshot = running.room.snapshot()
+        status = {}
+        for person in snapshot.participants:
+            who = parties.get(person.number)
+            if who is not None and (media := _media(who, calls, video)) is not None:
+                status[person.number] = media
+        found.append(RoomStatus(snapshot, status, tuple(dialling.get(name, ()))))
+    return found
+
+
+def _media(party: Party, calls: Calls, video: VideoPlane | None) -> MediaStatus | None:
+    if party.leg is not None:
+        pictures = video.status(party.leg) if video is not None else ()
+        return MediaStatus.of(party.leg, calls.reports.get(party.leg.stream), pictures)
+    if party.talker is not None:
+        return MediaStatus.simulated(party.talker)
+    return None
