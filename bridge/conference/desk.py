@@ -11,6 +11,7 @@ from bridge.worker import protocol as media
 from .admission import Admission, Admit, CaptureName, HangUp, Hush, Say
 from .announcer import Announcer
 from .house import House
+from .participant import Kind
 from .party import Party
 from .settings import RoomSettings
 
@@ -23,8 +24,11 @@ class DeskUser(Protocol):
     def let_go(self, party: Party, reason: str, now: float) -> None: ...
 
 
-def must_ask(settings: RoomSettings) -> bool:
-    """A caller has something to answer before the room."""
+def must_ask(settings: RoomSettings, kind: Kind = "sip") -> bool:
+    """A caller has something to answer before the room. A page asks for what it can (language, name), and whoever is a
+    host has a link: what is left to ask a browser is the guests' PIN."""
+    if kind == "web":
+        return bool(settings.guest_pin)
     return bool(settings.host_pin or settings.guest_pin or settings.choose_language or settings.entry == "name")
 
 

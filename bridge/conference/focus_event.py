@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bridge.signalling import event as sip
 
@@ -30,6 +30,8 @@ class CallCame:
     call: int
     uri: str
     dialled: str
+    call_id: str = field(default="", repr=False)
+    """Of a call by WebSocket."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,8 @@ class Leg:
     """The last description that the worker got."""
     moving: Leg | None = None
     """Where the stream is to go as soon as the peer agreed to the new address."""
+    call_id: str = field(default="", repr=False)
+    """Of a call by WebSocket: what else its browser tells us is known by it."""
     listened: bool = False
     """It has taken sound in before. What comes from it when it no longer does is its music on hold, which is not for
     the room; from one that never did, like a radio's feed, it is what it has to say."""

@@ -16,6 +16,7 @@ class Parties:
         self._by_number: dict[int, Party] = {}
         self._by_leg: dict[Leg, Party] = {}
         self._simulated: dict[int, Party] = {}
+        self._by_call_id: dict[str, Party] = {}
 
     def __iter__(self) -> Iterator[Party]:
         return iter(self._by_number.values())
@@ -26,7 +27,7 @@ class Parties:
         party.number = self._last
         self._by_number[party.number] = party
         if party.leg is not None:
-            self._by_leg[party.leg] = party
+            self.connect(party, party.leg)
         elif party.talker is not None:
             self._simulated[party.talker.stream] = party
         return party
@@ -36,6 +37,10 @@ class Parties:
 
     def of(self, leg: Leg | None) -> Party | None:
         return self._by_leg.get(leg) if leg is not None else None
+
+    def of_call(self, call_id: str) -> Party | None:
+        """Whose call by WebSocket that is."""
+        return self._by_call_id.get(call_id)
 
     def simulated(self, stream: int) -> Party | None:
         return self._simulated.get(stream)
@@ -52,12 +57,16 @@ class Parties:
     def connect(self, party: Party, leg: Leg) -> None:
         """Its call is this one now, whatever it was before."""
         if party.leg is not None:
-            self._by_leg.pop(party.leg, None)
+            self.disconnect(party.leg)
         party.leg = leg
         self._by_leg[leg] = party
+        if leg.call_id:
+            self._by_call_id[leg.call_id] = party
 
     def disconnect(self, leg: Leg) -> Party | None:
         """The call is over: whose it was, if it was anybody's still."""
+        if leg.call_id and self._by_call_id.get(leg.call_id) is self._by_leg.get(leg):
+            self._by_call_id.pop(leg.call_id, None)
         return self._by_leg.pop(leg, None)
 
     def forget(self, party: Party) -> None:

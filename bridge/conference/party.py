@@ -31,6 +31,8 @@ class Party:
     """The room that it dialled, or is called into."""
     invited: bool = False
     """We call it: neither lock nor lobby holds it."""
+    vouched: bool = False
+    """It came by a signed link: there is nothing to ask it."""
     role: Role = "guest"
     language: Language | None = None
     recorded_name: str = ""

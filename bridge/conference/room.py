@@ -469,6 +469,11 @@ class Room:
         """Steps of 3 dB, up or down as far as they go, and spoken."""
         self._sound.step_gain(number, "voice", steps, by=by)
 
+    def read_events(self, number: int, reads: bool) -> None:
+        """It is told things by a page instead of by voice, or no more."""
+        if self._people.get(number).voice_prompts == reads:
+            self._people.change(number, voice_prompts=not reads)
+
     def rename(self, number: int, name: str, *, by: int | None, now: float) -> None:
         """One line, at most 100 characters."""
         person = self._people.require_self(number, by)
