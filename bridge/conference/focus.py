@@ -26,6 +26,7 @@ from bridge.worker import protocol_video
 
 from .address import kind_of, same, user_of
 from .announcer import Announcer, Clips
+from .attendance import Attendance, call_id_of, link_of
 from .calls import Calls
 from .desk import Desk, must_ask
 from .dtmf_info import info_digit
@@ -34,7 +35,8 @@ from .focus_event import CallCame, CallOver, Event, MediaTrouble, SnapshotTaken,
 from .house import House, NoSuchRoom
 from .inviting import Inviting, callable_uri
 from .leg import Hearing, Leg
-from .participant import Language
+from .link import BadLink, Links, challenge, no_links
+from .participant import Kind, Language
 from .parties import Parties
 from .party import Party, Talker, readable
 from .phrase import Phrase, Spoken
@@ -84,6 +86,8 @@ class FocusSettings:
     refer: Literal["nobody", "hosts", "participants"] = "hosts"
     """Who may have us call somebody by REFER from inside a room: it may cost money."""
     media_host: str = ""
+    links: Links = no_links
+    realm: str = "visiopont"
 
 
 class Focus:
@@ -132,6 +136,7 @@ class Focus:
             video=self._video,
         )
         self._parties = Parties()
+        self.attendance = Attendance(self._house, self._parties, self._calls, endpoint)
         self._outbox: deque[Event] = deque()
         """Drained after every mutation, so its length is bounded by what one event can cause."""
         self.presenting = Presenting(floor, self._house, self._parties, self._alarms, self._act, rng)
@@ -246,15 +251,25 @@ class Focus:
             except NoSuchRoom as error:
                 self._endpoint.reject(event.call, 404, now, str(error))
                 return
+        try:
+            link = link_of(event, settings, self._settings.links)
+        except BadLink as error:
+            told = [challenge(self._settings.realm, error.fault)]
+            self._endpoint.reject(event.call, 401, now, str(error), headers=told)
+            return
         on = self._house.running.get(settings.name) if settings else None
         worker = on.worker if on else self._placement.least_busy()
         leg = self._calls.answer(event, worker, Hearing(), now, pictures=settings is None or settings.video)
         if leg is None:
             return
-        caller = readable(event.from_display) or readable(user_of(event.from_uri)) or readable(event.from_uri)
-        party = self._parties.add(Party(0, kind_of(event.from_uri), caller, event.from_uri, leg, event.user, settings))
+        leg.call_id = call_id_of(event)
+        caller = readable(event.from_display) or readable(link.name if link else "")
+        caller = caller or readable(user_of(event.from_uri)) or readable(event.from_uri)
+        kind: Kind = "web" if event.flow.transport.websocket else kind_of(event.from_uri)
+        party = self._parties.add(Party(0, kind, caller, event.from_uri, leg, event.user, settings))
         party.language = entry or None
-        self._outbox.append(CallCame(party.number, event.call, event.from_uri, user))
+        party.vouched, party.role = link is not None, link.role if link else "guest"
+        self._outbox.append(CallCame(party.number, event.call, event.from_uri, user, leg.call_id))
         if event.offer is not None:  # Calls told us before we knew the party
             self.call_up(leg, now)
 
@@ -269,7 +284,7 @@ class Focus:
         leg = self._calls.answer(event, before.worker, party.hearing, now, before.sight, pictures=before.pictures)
         if leg is None:
             return
-        old = party.leg
+        old, leg.call_id = party.leg, call_id_of(event)
         self._parties.connect(party, leg)
         self._announcer.gone(old.stream)
         self._calls.hangup(old, now, "replaced")
@@ -286,7 +301,7 @@ class Focus:
         settings = party.bound_for
         if party.referral is not None:
             self._referring.answered(party, now)
-        if settings is not None and (party.invited or not must_ask(settings)):
+        if settings is not None and (party.invited or party.vouched or not must_ask(settings, party.kind)):
             self._stage.join(party, settings, now)
         else:
             self._desk.ask(party, now)
