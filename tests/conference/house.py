@@ -6,7 +6,8 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from bridge.conference.focus import Event, Focus, FocusSettings, WorkerPorts
+from bridge.conference.focus import Focus, FocusSettings, WorkerPorts
+from bridge.conference.focus_event import Event
 from bridge.conference.phrase import Spoken
 from bridge.conference.presenting import FloorPorts
 from bridge.conference.settings import RoomSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.conference.focus import CallOver, ResolveWanted, TextReceived
+from bridge.conference.focus_event import CallOver, ResolveWanted, TextReceived
 from bridge.conference.settings import RoomSettings
 from bridge.signalling import event as sip
 from bridge.signalling.flow import Flow, Transport
