@@ -1,12 +1,13 @@
 """One DTLS 1.2 association for SRTP keys (RFC 6347, RFC 5764), on OpenSSL behind memory BIOs.
 
 OpenSSL reads the real clock, and a core has none. So its output is taken apart into records, a flight is kept until the
-next one comes, and :class:`Dtls` repeats it by its own timer. A repeated record gets a new sequence number (RFC 6347
-§4.2.2), for the peer drops numbers that it knows; all records of epoch 0 are in the clear and pass here, so they are
-numbered here. What is encrypted (Finished) is repeated as it was. The final flight is repeated by OpenSSL, when it sees
-the peer repeat the one before.
+next one comes, and :class:`Dtls` repeats it by its own timer, and the final one when the peer repeats the one before it
+(RFC 6347 §4.2.4). A repeated record gets a new sequence number (§4.2.2), for the peer drops numbers that it knows; all
+records of epoch 0 are in the clear and pass here, so they are numbered here.
 
-OpenSSL's own timer may still repeat a flight when it happens to be asked after a second; that does no harm.
+What is encrypted (Finished) can only be repeated as it was. That serves where it was lost; a server that got it, and
+whose answer was lost, drops it and stays silent. There OpenSSL's own timer helps, which sends a fresh one: whenever
+ours has run out it is asked first.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ MTU: Final = 1_200
 FIRST_TIMEOUT: Final = 0.25
 """Seconds before a flight is repeated. RFC 6347 §4.2.4.1 has 1 s for unknown paths and lets a smaller one be used where
 the round trip is known: here ICE has just measured for the peer that it is no satellite's, and a lost packet should
-cost a join a quarter of a second. It doubles up to :data:`LAST_TIMEOUT`."""
-LAST_TIMEOUT: Final = 4.0
+cost a join a quarter of a second. It doubles up to :data:`LAST_TIMEOUT`: somebody waits, and a flight is a kilobyte."""
+LAST_TIMEOUT: Final = 2.0
+FINAL_PAUSE: Final = 0.1
+"""Seconds between repetitions of the final flight: what the network doubles, or a stranger forges, is answered once."""
 LABEL: Final = b"EXTRACTOR-dtls_srtp"
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE = 20, 21, 22
 _HEADER: Final = 13
@@ -103,6 +106,8 @@ class Dtls:
         """Records to repeat."""
         self._timeout = FIRST_TIMEOUT
         self._when: float | None = None
+        self._answered = now
+        """When the final flight was last sent."""
         self._out: deque[bytes] = deque()
         self._events: deque[DtlsEvent] = deque()
         if client:
@@ -135,11 +140,15 @@ class Dtls:
         and what breaks the handshake ends it."""
         if self._connection is None or len(data) < _HEADER:
             return
+        done = self.state is DtlsState.ESTABLISHED
         try:
             self._connection.bio_write(data)
         except SSL.Error:
             return
         self._advance(now)
+        if done and data[0] in (CHANGE_CIPHER_SPEC, HANDSHAKE) and now >= self._answered + FINAL_PAUSE:
+            self._answered = now
+            self._send(self._flight)
 
     def expire(self, now: float) -> None:
         if self._when is None or self._when > now:
@@ -147,7 +156,10 @@ class Dtls:
         self.repeats += 1
         self._timeout = min(2 * self._timeout, LAST_TIMEOUT)
         self._when = now + self._timeout
-        self._send(self._flight)
+        assert self._connection is not None
+        with contextlib.suppress(SSL.Error):
+            self._connection.DTLSv1_handle_timeout()
+        self._send(_records(_output(self._connection)) or self._flight)
 
     def deadline(self) -> float | None:
         return self._when
@@ -208,10 +220,13 @@ class Dtls:
         if not records:
             return
         self._send(records)
-        if self.state is DtlsState.HANDSHAKE and any(record[0] != ALERT for record in records):
-            self._flight = records
-            self._timeout = FIRST_TIMEOUT
+        if all(record[0] == ALERT for record in records):
+            return
+        if self.state is DtlsState.HANDSHAKE:
+            self._flight, self._timeout = records, FIRST_TIMEOUT
             self._when = now + self._timeout
+        elif not self.client:
+            self._flight, self._answered = records, now
 
     def _send(self, records: tuple[bytes, ...]) -> None:
         """Number those of epoch 0 and put as many as fit into each datagram."""
