@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bridge.signalling import event as sip
+from bridge.signalling.auth import bearer
 from bridge.signalling.endpoint import Endpoint
 from bridge.worker.protocol import StreamReport
 
 from .calls import Calls
 from .house import House
-from .link import BadLink, Link, Links, bearer
+from .link import BadLink, Link, Links
 from .parties import Parties
 from .room import Room
 from .settings import RoomSettings

@@ -35,7 +35,7 @@ from .focus_event import CallCame, CallOver, Event, MediaTrouble, SnapshotTaken,
 from .house import House, NoSuchRoom
 from .inviting import Inviting, callable_uri
 from .leg import Hearing, Leg
-from .link import BadLink, Links, challenge, no_links
+from .link import BadLink, Links, challenge, no_links, vouched
 from .participant import Kind, Language
 from .parties import Parties
 from .party import Party, Talker, readable
@@ -172,6 +172,7 @@ class Focus:
         )
         self._draining = False
         endpoint.consult(self._can_be_called)
+        endpoint.believe(lambda token: vouched(token, settings.links))
 
     def _send(self, worker: int, command: media.Command) -> None:
         self._workers[worker].worker.send(command)

@@ -9,7 +9,7 @@ import hmac
 import random
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .message import Request, Response
@@ -253,6 +253,18 @@ def _replace(request: Request, header: str, realm: str, value: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- server
+
+_BEARER = re.compile(r"bearer[ \t]+([A-Za-z0-9._~+/=-]+)[ \t]*\Z", re.IGNORECASE | re.ASCII)
+"""RFC 6750 §2.1."""
+
+
+def bearer(headers: Iterable[tuple[str, str]]) -> str:
+    """The token of ``Authorization: Bearer`` (RFC 8898); "": there is none."""
+    for name, value in headers:
+        if name.lower() == "authorization" and (found := _BEARER.match(value.strip())):
+            return found[1]
+    return ""
+
 
 
 class Verdict(enum.Enum):

@@ -76,6 +76,10 @@ class Endpoint:
         """``knows(uri)``: is there something to call at that Request-URI, or could there be? OPTIONS asks."""
         self._stack.knows = knows
 
+    def believe(self, vouches: Callable[[str], bool]) -> None:
+        """``vouches(token)``: an INVITE with that bearer token (RFC 8898) needs no digest."""
+        self._stack.vouches = vouches
+
     # The network
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
@@ -85,8 +89,8 @@ class Endpoint:
         self._work(now)
 
     def closed(self, flow: Flow, now: float) -> None:
-        """A stream connection ended or could not be opened: its calls go on, and look for another way; those by WebSocket
-        wait a while for their peers to come back."""
+        """A stream connection ended or could not be opened: its calls go on, and look for another way; those by
+        WebSocket wait a while for their peers to come back."""
         self._stack.flow_closed(flow)
         self._stack.layer.closed(flow, now)
         if flow.transport.websocket and flow.connection in self._stack.acquaintances:

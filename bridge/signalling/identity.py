@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from .auth import BadCredentials, Challenger, Passwords, Verdict
+from .auth import BadCredentials, Challenger, Passwords, Verdict, bearer
 from .event import Rejected
 from .stack import Incoming, Stack
 
@@ -83,6 +83,8 @@ class Identity:
             wanted = self._passwords is not None
         else:
             wanted = self._stack.settings.authenticate_calls and not self._trusted(incoming)
+            if wanted and incoming.request.method == "INVITE" and (token := bearer(incoming.request.headers.items())):
+                wanted = not self._stack.vouches(token)
         return self._proved(incoming, now) if wanted else ""
 
     def _proved(self, incoming: Incoming, now: float) -> str | None:

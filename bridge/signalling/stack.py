@@ -93,6 +93,8 @@ class Stack:
     """Did a terminal register by that flow?"""
     knows: Callable[[str], bool] = lambda uri: True
     """Is there something to call at that Request-URI, or could there be?"""
+    vouches: Callable[[str], bool] = lambda token: False
+    """Does that bearer token (RFC 8898) let its holder call?"""
     acquaintances: Acquaintances = field(default_factory=Acquaintances)
     alarms: Alarms[Sleeper] = field(default_factory=Alarms)
     outbox: deque[Event] = field(default_factory=deque)

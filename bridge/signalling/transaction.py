@@ -290,8 +290,8 @@ class TransactionLayer:
         self._out.append((answer, flow))
 
     def desert(self, flow: Flow, again: RequestReceived, now: float) -> None:
-        """The peer of ``flow``, a WebSocket, has come by another: nothing more will pass there. Its transactions end, and
-        ``again`` comes once more after that."""
+        """The peer of ``flow``, a WebSocket, has come by another: nothing more will pass there. Its transactions
+        end, and ``again`` comes once more after that."""
         self._out.append((b"", flow))
         self.closed(flow, now)
         self._events.append(again)

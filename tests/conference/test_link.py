@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.conference.link import LONGEST, BadLink, Link, bearer, challenge, read, sign
+from bridge.conference.link import LONGEST, BadLink, Link, challenge, read, sign
+from bridge.signalling.auth import bearer
 
 KEY = bytes(range(32))
 OTHER = bytes(range(1, 33))

@@ -76,3 +76,26 @@ def test_a_terminal_registers(calm: Network) -> None:
     assert calm.the(bob, BindingsChanged).contacts == ("sip:hand@192.0.2.1:5060",)
     calm.run(101)
     assert [event.contacts for event in calm.events(bob, BindingsChanged)] == [("sip:hand@192.0.2.1:5060",), ()]
+
+
+@pytest.mark.parametrize(("token", "answered"), [("good.one", True), ("bad.one", False)])
+def test_a_bearer_token_that_is_vouched_for_needs_no_password(net: Network, token: str, answered: bool) -> None:
+    alice, bob = net.endpoint(A), strict(net)
+    bob.believe(lambda token: token == "good.one")
+    answering(net, bob)
+    ours = dial(net, alice, headers=[("Authorization", f"Bearer {token}")])
+    net.run(30)
+    assert bool(net.events(alice, CallAnswered)) == answered
+    assert bool(ended(net, alice, ours)) != answered
+    if answered:
+        alice.hangup(ours, net.now)
+        net.run(20)
+
+
+def test_a_token_is_for_calls_alone(calm: Network) -> None:
+    net = calm
+    alice, bob = Phone(net, A), strict(net)
+    bob.believe(lambda token: True)
+    alice.send(request("MESSAGE", headers=(("Authorization", "Bearer good.one"),), body=b"x"), B)
+    net.run(1)
+    assert alice.responses() == [401]
