@@ -13,6 +13,7 @@ import ctypes
 import errno
 import ipaddress
 import itertools
+import mmap
 import socket
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -28,6 +29,13 @@ F64: TypeAlias = NDArray[np.float64]
 
 STRIDE = 2112
 """Bytes a slot: 20 ms of L16 at 48 kHz (1,932), an SRTP trailer, a multiple of the cache line."""
+
+FEWEST_POSTED = 64
+"""Slots that lie ready for a socket's first packets."""
+WORTH_TRIMMING = 1024
+"""Slots (2 MB) that a trim must find: less is not worth touching the pages anew after the next stall."""
+TRIMS = 64
+"""Runs of slots whose pages one trim hands back, the longest first: some 0.3 ms at most."""
 
 MMSGHDR = np.dtype(
     {
@@ -123,17 +131,25 @@ def _mark(sock: socket.socket, dscp: int) -> None:
 
 
 class PacketPool:
-    """Fixed slots of :data:`STRIDE` bytes, lent and given back by number."""
+    """Fixed slots of :data:`STRIDE` bytes, lent and given back by number.
+
+    Pages that were never touched cost nothing, and what a stall made us touch can be handed back: :meth:`trim`.
+    """
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        # Untouched pages cost nothing, and the most recently freed slot is lent first: its lines are warm.
-        self.memory: U8 = np.zeros((slots, STRIDE), np.uint8)
+        self._map = mmap.mmap(-1, slots * STRIDE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.flat: U8 = np.frombuffer(self._map, np.uint8)
+        self.memory: U8 = self.flat.reshape(slots, STRIDE)
         self.words: U32 = self.memory.view(np.uint32)
         self.base = int(self.memory.ctypes.data)
-        self.flat: U8 = self.memory.reshape(-1)
+        # The most recently freed slot is lent first: its lines are warm.
         self._free: I32 = np.arange(slots - 1, -1, -1, dtype=np.int32)
         self._count = slots
+        self._least = slots
+        """Free slots when they were fewest since the last trim: so many at the bottom have lain there since."""
+        self._touched: NDArray[np.bool_] = np.zeros(slots, np.bool_)
+        """(slots,) lent since its page was last handed back."""
 
     @property
     def free(self) -> int:
@@ -144,12 +160,37 @@ class PacketPool:
         n = min(n, self._count)
         taken = self._free[self._count - n : self._count].copy()
         self._count -= n
+        self._least = min(self._least, self._count)
+        self._touched[taken] = True
         return taken
 
     def give(self, slots: I32) -> None:
         n = len(slots)
         self._free[self._count : self._count + n] = slots
         self._count += n
+
+    def trim(self) -> int:
+        """Hand back the pages of slots that nobody needed since the last call; returns how many slots lay in them.
+
+        Does nothing for less than :data:`WORTH_TRIMMING`; one call costs at most :data:`TRIMS` system calls.
+        """
+        idle = self._free[: self._least]
+        self._least = self._count
+        cold = np.sort(idle[self._touched[idle]])
+        if len(cold) < WORTH_TRIMMING:
+            return 0
+        edges = np.flatnonzero(np.diff(cold) != 1) + 1
+        firsts, lasts = cold[np.concatenate(([0], edges))], cold[np.concatenate((edges - 1, [-1]))]
+        longest = np.argsort(firsts - lasts, kind="stable")[:TRIMS]
+        for first, last in zip(firsts[longest].tolist(), lasts[longest].tolist(), strict=True):
+            start = -(-first * STRIDE // mmap.PAGESIZE) * mmap.PAGESIZE
+            length = (last + 1) * STRIDE // mmap.PAGESIZE * mmap.PAGESIZE - start
+            if length > 0:
+                self._map.madvise(mmap.MADV_DONTNEED, start, length)
+            self._touched[first : last + 1] = False
+        # From now on the lowest are lent first, so that what is in use comes to lie together.
+        self._free[: self._count] = -np.sort(-self._free[: self._count])
+        return int((lasts - firsts + 1)[longest].sum())
 
     def addresses(self, slots: I32) -> U64:
         """Memory address of each slot."""
@@ -176,7 +217,8 @@ class Batch:
 class Receiver:
     """Drains many sockets into one contiguous batch.
 
-    The message headers of a beat are one array; each socket's call continues where the last one's ended.
+    The message headers of a beat are one array; each socket's call continues where the last one's ended. Slots lie
+    ready under as many of the headers as a beat lately needed; a larger batch posts more on its way.
     """
 
     def __init__(self, pool: PacketPool, capacity: int = 8192) -> None:
@@ -187,7 +229,6 @@ class Receiver:
         self._names: U32 = np.zeros((capacity, SOCKADDR_WORDS), np.uint32)
         self._control = np.zeros(capacity, CMSG)
         self._slots: I32 = np.full(capacity, -1, np.int32)
-        self._lengths: I32 = np.zeros(capacity, np.int32)
         self._base = int(self._headers.ctypes.data)
         index = np.arange(capacity, dtype=np.uint64)
         self._headers["name"] = self._names.ctypes.data + index * np.uint64(4 * SOCKADDR_WORDS)
@@ -196,53 +237,80 @@ class Receiver:
         self._headers["control"] = self._control.ctypes.data + index * np.uint64(CMSG.itemsize)
         self._iov["len"] = STRIDE - 64  # the tail stays ours (SRTP)
         self._posted = 0
-        self._dirty = capacity
         self._first = 0
+        self._count = 0
+        self._owners: list[int] = []
+        self._counts: list[int] = []
+        self._taken: dict[int, int] = {}
+        """Packets of each socket in the batch that is being gathered."""
+        self._most = 0
+        """The largest batch since :meth:`rest`."""
 
-    def _post(self, used: int) -> None:
-        """Put fresh slots under the first ``used`` headers, whose packets went away, and reset those headers."""
-        headers = self._headers[: self._dirty]
+    def _post(self, start: int, stop: int) -> int:
+        """Put fresh slots under the headers ``start`` to ``stop`` and reset those; where they end, the pool dry or
+        not."""
+        fresh = self._pool.take(stop - start)
+        stop = start + len(fresh)
+        self._slots[start:stop] = fresh
+        self._iov["base"][start:stop] = self._pool.addresses(fresh)
+        headers = self._headers[start:stop]
         headers["namelen"] = SOCKADDR_SIZE
         headers["controllen"] = CMSG.itemsize
         headers["flags"] = 0
-        fresh = self._pool.take(used)
+        return stop
+
+    def _repost(self) -> None:
+        """The batch's packets went away: fresh slots instead of theirs."""
+        used = self._count
+        ready = self._post(0, used)
         kept = self._posted - used
-        if len(fresh) < used:  # the pool ran dry: fewer headers are ready, the rest wait in the kernel
-            self._slots[len(fresh) : len(fresh) + kept] = self._slots[used : used + kept].copy()
-        self._slots[: len(fresh)] = fresh
-        self._posted = len(fresh) + kept
-        upto = self._posted if len(fresh) < used else used
-        self._iov["base"][:upto] = self._pool.addresses(self._slots[:upto])
+        if ready < used and kept:  # the pool ran dry: those that are left move down, the rest waits in the kernel
+            end = ready + kept
+            self._slots[ready:end] = self._slots[used : self._posted].copy()
+            self._iov["base"][ready:end] = self._pool.addresses(self._slots[ready:end])
+            headers = self._headers[ready:end]
+            headers["namelen"], headers["controllen"], headers["flags"] = SOCKADDR_SIZE, CMSG.itemsize, 0
+        self._posted = ready + kept
+
+    def gather(self, fds: list[int], *, per_socket: int = 4096) -> int:
+        """Take what waits now, for the next :meth:`receive` to return with what comes until then; how much that is.
+
+        Args:
+            per_socket: as there, and for both together.
+        """
+        total = len(fds)
+        self._first = (self._first + 1) % max(total, 1)
+        for step in range(total):
+            which = (self._first + step) % total
+            before = self._count
+            while (room := per_socket - self._taken.get(which, 0) - (self._count - before)) > 0:
+                if self._count == self._posted:
+                    end = min(max(2 * self._posted, FEWEST_POSTED), self.capacity)
+                    self._posted = self._post(self._posted, end)
+                room = min(room, self._posted - self._count)
+                if room <= 0:
+                    break
+                start = self._base + self._count * MMSGHDR.itemsize
+                got = _recvmmsg(fds[which], start, room, socket.MSG_DONTWAIT, None)
+                self._count += max(got, 0)
+                if got < room:
+                    break
+            got = self._count - before
+            if got:
+                self._owners.append(which)
+                self._counts.append(got)
+                self._taken[which] = self._taken.get(which, 0) + got
+        return self._count
 
     def receive(self, fds: list[int], now: float, realtime: float, *, per_socket: int = 4096) -> Batch:
         """Everything that waits, round-robin between beats so that a flooded socket can't starve the others.
 
         Args:
-            fds: the sockets; ``Batch.sockets`` indexes this list.
+            fds: the sockets, those that were gathered from; ``Batch.sockets`` indexes this list.
             now, realtime: the same instant on the monotonic and the wall clock (the kernel stamps the latter).
             per_socket: at most so many packets of one socket a beat; the rest waits, then falls to the kernel.
         """
-        if self._posted < self.capacity and self._pool.free:
-            grow = self._pool.take(self.capacity - self._posted)
-            end = self._posted + len(grow)
-            self._slots[self._posted : end] = grow
-            self._iov["base"][self._posted : end] = self._pool.addresses(grow)
-            self._headers["namelen"][self._posted : end] = SOCKADDR_SIZE
-            self._headers["controllen"][self._posted : end] = CMSG.itemsize
-            self._posted = end
-        count, owners, counts = 0, [], []
-        total = len(fds)
-        self._first = (self._first + 1) % max(total, 1)
-        for step in range(total):
-            which = (self._first + step) % total
-            room = min(self._posted - count, per_socket)
-            if room <= 0:
-                break
-            got = _recvmmsg(fds[which], self._base + count * MMSGHDR.itemsize, room, socket.MSG_DONTWAIT, None)
-            if got > 0:
-                owners.append(which)
-                counts.append(got)
-                count += got
+        count = self.gather(fds, per_socket=per_socket)
         headers = self._headers[:count]
         slots = self._slots[:count].copy()
         stamps = self._control[:count]
@@ -259,15 +327,25 @@ class Receiver:
         batch = Batch(
             slots=slots,
             lengths=lengths,
-            sockets=np.repeat(np.array(owners, np.intp), counts),
+            sockets=np.repeat(np.array(self._owners, np.intp), self._counts),
             sources=self._names[:count].copy(),
             arrivals=arrivals,
             truncated=int(cut.sum()),
         )
-        self._dirty = count
+        self._owners, self._counts, self._taken = [], [], {}
+        self._most = max(self._most, count)
         if count:
-            self._post(count)
+            self._repost()
+        self._count = 0
         return batch
+
+    def rest(self) -> None:
+        """Give back the slots that lie ready under more headers than any batch filled since the last call."""
+        keep = max(self._most + self._most // 4, self._count, FEWEST_POSTED)
+        if self._posted > keep:
+            self._pool.give(self._slots[keep : self._posted])
+            self._posted = keep
+        self._most = 0
 
 
 class Sender:

@@ -142,7 +142,10 @@ def _keep(beat: Beat, link: Link, early: list[bytes]) -> None:
     while running and link.open:
         now = time.monotonic()
         if now < due:
-            if link.wait(due - now):
+            lead = beat.lead
+            if lead and now >= due - lead:
+                beat.receive_ahead()
+            elif link.wait(due - lead - now):
                 running = _obey(beat, link, link.commands())
             continue
         if now - due > CATCH_UP * BEAT:

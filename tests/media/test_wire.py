@@ -1,5 +1,7 @@
 """The wire over real sockets on loopback."""
 
+import ctypes
+import mmap
 import socket
 import time
 
@@ -9,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.media.wire import (
+    STRIDE,
+    WORTH_TRIMMING,
     PacketPool,
     Receiver,
     Sender,
@@ -98,6 +102,120 @@ def test_slots_run_out_and_come_back_without_mixing_packets_up():
     assert seen == list(range(sent))
     ours.close()
     client.close()
+
+
+def test_what_was_gathered_ahead_is_in_the_batch_with_its_own_time_and_nothing_is_lost():
+    pool = PacketPool(256)
+    receiver = Receiver(pool, 128)
+    socks = [open_socket("127.0.0.1", 0) for _ in range(3)]
+    fds = [s.fileno() for s in socks]
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    random = np.random.default_rng(7)
+    sent = 0
+    for _ in range(30):
+        times, seen = [], []
+        for ahead in range(3):
+            for _ in range(int(random.integers(0, 20))):
+                to = int(random.integers(0, 3))
+                before = time.monotonic()
+                client.sendto(bytes([to]) + len(times).to_bytes(4, "big"), ("127.0.0.1", socks[to].getsockname()[1]))
+                times.append((before, time.monotonic()))
+            if ahead < 2:
+                assert receiver.gather(fds) == len(times)
+        batch = receive(receiver, socks)
+        for slot, owner, arrival in zip(batch.slots, batch.sockets, batch.arrivals, strict=True):
+            data = bytes(pool.memory[slot, :5])
+            assert data[0] == owner
+            seen.append(int.from_bytes(data[1:], "big"))
+            before, after = times[seen[-1]]
+            assert before - 0.01 < arrival < after + 0.01
+        assert sorted(seen) == list(range(len(times)))
+        assert np.all(np.diff(batch.arrivals[np.argsort(seen)]) >= 0)
+        pool.give(batch.slots)
+        sent += len(times)
+    assert sent > 300
+    for sock in (*socks, client):
+        sock.close()
+
+
+def test_gathering_ahead_gives_no_socket_more_than_its_share():
+    pool = PacketPool(256)
+    receiver = Receiver(pool, 100)
+    socks = [open_socket("127.0.0.1", 0) for _ in range(2)]
+    fds = [s.fileno() for s in socks]
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for n in range(90):
+        client.sendto(bytes([n]), ("127.0.0.1", socks[0].getsockname()[1]))
+    for _ in range(4):
+        assert receiver.gather(fds, per_socket=50) == 50
+    client.sendto(b"x", ("127.0.0.1", socks[1].getsockname()[1]))
+    batch = receiver.receive(fds, time.monotonic(), time.time(), per_socket=50)
+    assert np.bincount(batch.sockets).tolist() == [50, 1]
+    pool.give(batch.slots)
+    assert receiver.receive(fds, time.monotonic(), time.time(), per_socket=50).sockets.tolist() == [0] * 40
+    for sock in (*socks, client):
+        sock.close()
+
+
+def test_what_a_flood_posted_goes_back_when_it_is_over():
+    pool = PacketPool(1024)
+    receiver = Receiver(pool, 512)
+    ours = open_socket("127.0.0.1", 0)
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    to = ("127.0.0.1", ours.getsockname()[1])
+    for n in range(400):
+        client.sendto(n.to_bytes(2, "big"), to)
+    batch = receive(receiver, [ours])
+    assert [int.from_bytes(bytes(pool.memory[s, :2]), "big") for s in batch.slots] == list(range(400))
+    pool.give(batch.slots)
+    receiver.rest()
+    assert pool.free < 600
+    client.sendto(b"a", to)
+    receiver.gather([ours.fileno()])
+    receiver.rest()  # a packet that waits for its beat stays
+    assert pool.free > 900
+    client.sendto(b"b", to)
+    batch = receive(receiver, [ours])
+    assert [bytes(pool.memory[s, :1]) for s in batch.slots] == [b"a", b"b"]
+    ours.close()
+    client.close()
+
+
+def resident(pool: PacketPool) -> int:
+    """Bytes of the pool that are in memory, by mincore(2)."""
+    pages = -(-pool.memory.nbytes // mmap.PAGESIZE)
+    vector = (ctypes.c_ubyte * pages)()
+    assert ctypes.CDLL(None).mincore(ctypes.c_void_p(pool.base), ctypes.c_size_t(pool.memory.nbytes), vector) == 0
+    return sum(page & 1 for page in vector) * mmap.PAGESIZE
+
+
+@given(st.randoms(use_true_random=False))
+def test_pages_that_only_a_stall_needed_go_back_and_no_lent_slot_loses_a_byte(random):
+    pool = PacketPool(4 * WORTH_TRIMMING)
+    lent = pool.take(3 * WORTH_TRIMMING)
+    pool.memory[lent] = (lent % 251)[:, None]
+    assert resident(pool) >= 3 * WORTH_TRIMMING * STRIDE
+    kept = np.array(random.sample(lent.tolist(), 40), np.int32)
+    pool.give(np.setdiff1d(lent, kept))
+    assert pool.trim() == 0  # so many were needed until just now
+    for _ in range(8):
+        again = pool.take(100)
+        pool.memory[again] = 255
+        pool.give(again)
+    assert pool.trim() > WORTH_TRIMMING
+    assert resident(pool) < WORTH_TRIMMING * STRIDE
+    assert (pool.memory[kept] == (kept % 251)[:, None]).all()
+    rest = pool.take(pool.slots)
+    assert sorted([*rest.tolist(), *kept.tolist()]) == list(range(pool.slots))
+
+
+def test_a_crowd_that_stays_costs_no_page_twice():
+    pool = PacketPool(4 * WORTH_TRIMMING)
+    for _ in range(5):
+        lent = pool.take(2 * WORTH_TRIMMING)
+        pool.memory[lent] = 1
+        pool.give(lent)
+        assert pool.trim() == 0
 
 
 def test_a_datagram_larger_than_a_slot_is_counted_and_empty():

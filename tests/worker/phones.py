@@ -271,7 +271,8 @@ class Bridge:
 
     @property
     def free_slots(self) -> int:
-        return self.beat._pool.free
+        """Those that lie ready for the next batch too."""
+        return self.beat._pool.free + self.beat._media._posted + self.beat._control._posted
 
     def close(self) -> None:
         self.beat.close()

@@ -35,6 +35,32 @@ def test_a_listener_hears_the_sum_of_all(bridge: Bridge) -> None:
     assert listeners[0].packets[3].payload == listeners[1].packets[3].payload
 
 
+def test_what_is_received_ahead_of_the_beat_is_heard_as_if_it_were_not(bridge: Bridge) -> None:
+    phones = [bridge.phone("L16") for _ in range(3)]
+    listener = bridge.phone("L16")
+    said = np.stack([noise(20, 16000) for _ in phones])
+    for n in range(20):
+        for place, phone in enumerate(phones):
+            phone.send(said[place, n])
+            if n % 4 >= place:
+                bridge.beat.receive_ahead()
+        bridge.step()
+    assert np.array_equal(heard(listener).reshape(20, -1)[1:], said.sum(axis=0, dtype=int)[1:])
+    assert bridge.beat._jitter.delay[:3].max() == 0.0
+
+
+def test_a_beat_that_has_little_to_receive_is_not_woken_ahead(bridge: Bridge) -> None:
+    bridge.step()
+    bridge.beat._receiving = 0.0
+    assert bridge.beat.lead == 0.0
+    bridge.beat._receiving = 0.002
+    assert 0.002 < bridge.beat.lead < 0.005
+    bridge.beat.receive_ahead()
+    assert bridge.beat.lead == 0.0  # once a beat
+    bridge.step()
+    assert bridge.beat.lead > 0.0
+
+
 def test_rooms_do_not_hear_each_other(bridge: Bridge) -> None:
     here, there = [bridge.phone("L16", room=1) for _ in range(2)], [bridge.phone("L16", room=2) for _ in range(2)]
     said = np.stack([noise(6, 16000) for _ in range(4)])

@@ -42,13 +42,7 @@ def test_a_strangers_packets_are_not_heard_and_take_over_nothing(bridge: Bridge)
     assert np.array_equal(heard(a).reshape(30, -1)[1:], said[1][1:])
     assert not stranger.packets
     assert counters(bridge).strangers == 54
-    assert bridge.free_slots == free_at_rest(bridge)
-
-
-def free_at_rest(bridge: Bridge) -> int:
-    """Slots that are free when nothing waits: all but those posted for the next packets."""
-    pool = bridge.beat._pool
-    return pool.slots - bridge.beat._media._posted - bridge.beat._control._posted
+    assert bridge.free_slots == bridge.beat._pool.slots
 
 
 def test_a_stranger_with_the_callers_own_numbers_is_not_heard_while_the_caller_talks(bridge: Bridge) -> None:
