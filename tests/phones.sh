@@ -8,6 +8,7 @@ have baresip || need="$need baresip-core"
 have linphonec || need="$need linphone-cli"
 have sipp || need="$need sip-tester"
 have svmap || have sipvicious_svmap || need="$need sipvicious"
+have chromium || need="$need chromium"
 have sox || need="$need sox"
 have espeak-ng || need="$need espeak-ng"
 for language in fr en; do
