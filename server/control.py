@@ -392,6 +392,8 @@ class Control:
             registrations=self.registry.count(),
             listeners=len(self.feed),
             refused_connections=self.driver.refused,
+            wrong_pins=self.focus.tries.wrong,
+            refused_pins=self.focus.tries.refused,
             received=received,
             lost=lost,
             workers={

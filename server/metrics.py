@@ -50,6 +50,8 @@ class Figures:
     """RTP packets of the streams that are there now."""
     workers: Mapping[int, WorkerFigures]
     video_workers: Mapping[int, VideoFigures] = field(default_factory=dict)
+    wrong_pins: int = 0
+    refused_pins: int = 0
 
 
 class Metrics:
@@ -106,6 +108,10 @@ class _State(Collector):
             "visiopont_sip_connections_refused",
             "TCP and TLS connections that were one too many",
             now.refused_connections,
+        )
+        yield CounterMetricFamily("visiopont_pins_wrong", "Wrong PINs", now.wrong_pins)
+        yield CounterMetricFamily(
+            "visiopont_pins_refused", "Tries at PINs that came too soon after wrong ones", now.refused_pins
         )
         yield from _workers(now.workers)
         yield from _video_workers(now.video_workers)

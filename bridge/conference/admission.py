@@ -92,6 +92,26 @@ class Directory(Protocol):
         """Does a room number begin with ``digits`` and go on?"""
 
 
+class Guard(Protocol):
+    """What this caller's tries at PINs, in other calls too, are held against."""
+
+    def closed(self, now: float) -> bool:
+        """He tries one now: is that too soon?"""
+
+    def failed(self, now: float) -> None:
+        """It was wrong."""
+
+
+class Unguarded:
+    """Nothing is held against anybody."""
+
+    def closed(self, now: float) -> bool:
+        return False
+
+    def failed(self, now: float) -> None:
+        return
+
+
 class Numbers:
     """A :class:`Directory` of rooms that are known beforehand."""
 
@@ -156,6 +176,7 @@ class Admission:
         language: Language | None = None,
         choose_language: bool = False,
         recorded_name: str = "",
+        guard: Guard | None = None,
     ) -> None:
         """Begins at once: drain :meth:`events`.
 
@@ -164,7 +185,9 @@ class Admission:
             language: known by the number dialled or by setting; None: the room's, and French until it is known.
             choose_language: ask for the language by key first (so does a dialled room whose settings say it).
             recorded_name: a clip that is known already; the caller is not asked for the name then.
+            guard: None: there are :data:`TRIES`, and that is all.
         """
+        self._guard: Guard = guard or Unguarded()
         self._directory = directory
         self._room = room
         self._language: Language = language or (room.language if room else "fr-CA")
@@ -296,7 +319,10 @@ class Admission:
         for each in ORDER[ORDER.index(step) :]:
             if self._needed(each):
                 self._step, self._tries, self._silences = each, 0, 0
-                self._ask(now)
+                if each is Step.PIN and not self._guests_need_none and self._guard.closed(now):
+                    self._part("too-many-tries", now)
+                else:
+                    self._ask(now)
                 return
         self._admit()
 
@@ -371,10 +397,15 @@ class Admission:
                 self._go_on(Step.PIN, now)
                 return
         else:
+            if self._keyed and self._guard.closed(now):  # right or not: nobody shall learn which
+                self._part("too-many-tries", now)
+                return
             role = self._role_of(self._keyed)
             if role is not None:
                 self._accept(role, now)
                 return
+            if self._keyed:
+                self._guard.failed(now)
         self._tries += 1
         if self._tries >= TRIES:
             self._part("too-many-tries", now)

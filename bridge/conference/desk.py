@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.signalling.alarms import Alarms, Sleeper
@@ -14,6 +15,7 @@ from .house import House
 from .participant import Kind
 from .party import Party
 from .settings import RoomSettings
+from .tries import Tries
 
 
 class DeskUser(Protocol):
@@ -32,6 +34,21 @@ def must_ask(settings: RoomSettings, kind: Kind = "sip") -> bool:
     return bool(settings.host_pin or settings.guest_pin or settings.choose_language or settings.entry == "name")
 
 
+@dataclass(frozen=True, slots=True)
+class _Guard:
+    """One caller's, of all tries."""
+
+    tries: Tries
+    address: str
+    caller: str
+
+    def closed(self, now: float) -> bool:
+        return self.tries.refuse(self.address, self.caller, now) > 0
+
+    def failed(self, now: float) -> None:
+        self.tries.failed(self.address, self.caller, now)
+
+
 class Desk:
     def __init__(
         self,
@@ -40,7 +57,9 @@ class Desk:
         announcer: Announcer,
         alarms: Alarms[Sleeper],
         send: Callable[[int, media.Command], None],
+        tries: Tries,
     ) -> None:
+        self._tries = tries
         self._user, self._house, self._announcer = user, house, announcer
         self._alarms, self._send = alarms, send
         self._last_capture = 0
@@ -55,6 +74,7 @@ class Desk:
             room=room,
             language=party.language,
             choose_language=room is None and party.language is None,
+            guard=_Guard(self._tries, party.leg.peer if party.leg is not None else "", party.uri),
         )
         party.wake = lambda name, now: self._woke(party, now)
         self._pump(party, now)

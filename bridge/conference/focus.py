@@ -8,6 +8,7 @@ watches and for what the focus can't do itself (look names up in the DNS).
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ from .calls import Calls
 from .desk import Desk, must_ask
 from .dtmf_info import info_digit
 from .error import Refused
-from .focus_event import CallCame, CallOver, Event, MediaTrouble, SnapshotTaken, TextReceived
+from .focus_event import CallCame, CallOver, Event, MediaTrouble, PinsRefused, SnapshotTaken, TextReceived
 from .house import House, NoSuchRoom
 from .inviting import Inviting, callable_uri
 from .leg import Hearing, Leg
@@ -47,6 +48,7 @@ from .room import Room
 from .settings import RoomSettings
 from .stage import Stage
 from .status import RoomStatus, statuses
+from .tries import Tries
 from .video import VideoPlane, VideoSettings
 from .watch import Watch
 
@@ -158,7 +160,9 @@ class Focus:
             self._video,
             self.presenting,
         )
-        self._desk = Desk(self._stage, self._house, self._announcer, self._alarms, self._send)
+        self.tries = Tries()
+        """Those at PINs: whoever asks for one elsewhere counts here too."""
+        self._desk = Desk(self._stage, self._house, self._announcer, self._alarms, self._send, self.tries)
         self._referring = Referring(endpoint, self, settings.refer)
         self._inviting = Inviting(
             self._house,
@@ -258,6 +262,12 @@ class Focus:
             told = [challenge(self._settings.realm, error.fault)]
             self._endpoint.reject(event.call, 401, now, str(error), headers=told)
             return
+        if settings is not None and settings.guest_pin and link is None:
+            wait = self.tries.refuse(event.flow.remote[0], event.from_uri, now)
+            if wait > 0:
+                self._endpoint.reject(event.call, 480, now, "Too many wrong PINs", math.ceil(wait))
+                self._outbox.append(PinsRefused(event.from_uri, event.flow.remote[0], settings.name))
+                return
         on = self._house.running.get(settings.name) if settings else None
         worker = on.worker if on else self._placement.least_busy()
         leg = self._calls.answer(event, worker, Hearing(), now, pictures=settings is None or settings.video)

@@ -47,6 +47,15 @@ class CallOver:
 
 
 @dataclass(frozen=True, slots=True)
+class PinsRefused:
+    """A call was refused: too many wrong PINs came from there lately."""
+
+    uri: str
+    address: str
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
 class TextReceived:
     """MESSAGE from somebody in a room."""
 
@@ -74,6 +83,7 @@ Event = (
     | RoomOpened
     | CallCame
     | CallOver
+    | PinsRefused
     | TextReceived
     | MediaTrouble
     | SnapshotTaken

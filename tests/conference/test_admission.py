@@ -155,6 +155,57 @@ def test_three_wrong_pins_then_goodbye_and_hang_up() -> None:
     assert caller.admission.done
 
 
+class Watchman:
+    """A guard who counts, and has closed or not."""
+
+    def __init__(self, *, closed: bool = False) -> None:
+        self.shut, self.wrong = closed, 0
+
+    def closed(self, now: float) -> bool:
+        return self.shut
+
+    def failed(self, now: float) -> None:
+        self.wrong += 1
+
+
+def test_wrong_pins_are_counted_and_what_is_none_is_not() -> None:
+    guard = Watchman()
+    caller = Caller(room(host_pin="1234", guest_pin="5678"), guard=guard)
+    caller.key("0000#")
+    caller.key("#")
+    assert guard.wrong == 1
+    assert caller.key("5678")[-1] == Admit("salle", "guest", "fr-CA", "")
+    assert guard.wrong == 1
+
+
+def test_who_tried_too_much_before_is_told_so_and_not_asked() -> None:
+    caller = Caller(room(host_pin="1234", guest_pin="5678"), guard=Watchman(closed=True))
+    assert caller.said == [Phrase.TOO_MANY_TRIES, Phrase.GOODBYE]
+    assert caller.key("5678#") == []
+    assert caller.listen() == [HangUp("too-many-tries")]
+
+
+@pytest.mark.parametrize("pin", ["1234", "9999#"])
+def test_where_guests_need_none_a_guesser_may_be_a_guest_and_learns_nothing_of_pins(pin: str) -> None:
+    caller = Caller(room(host_pin="1234"), guard=Watchman(closed=True))
+    assert caller.said == [Phrase.WELCOME, Phrase.ENTER_HOST_PIN]
+    caller.listen()
+    caller.key(pin)
+    assert caller.said[-2:] == [Phrase.TOO_MANY_TRIES, Phrase.GOODBYE]
+    caller = Caller(room(host_pin="1234"), guard=Watchman(closed=True))
+    caller.listen()
+    assert caller.key("#") == [Admit("salle", "guest", "fr-CA", "")]
+
+
+def test_a_call_is_closed_to_pins_when_others_of_the_same_caller_used_the_tries_up() -> None:
+    guard = Watchman()
+    caller = Caller(room(guest_pin="5678"), guard=guard)
+    caller.listen()
+    guard.shut = True
+    caller.key("5678")
+    assert caller.said[-2:] == [Phrase.TOO_MANY_TRIES, Phrase.GOODBYE]
+
+
 def test_where_guests_need_no_pin_pound_or_patience_makes_one_a_guest() -> None:
     caller = Caller(room(host_pin="1234"))
     caller.listen()

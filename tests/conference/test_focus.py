@@ -150,6 +150,46 @@ def test_three_wrong_pins_end_the_call_and_the_right_one_lets_in() -> None:
     assert status.snapshot.participants[0].role == "host"
 
 
+def test_who_dials_anew_for_more_pins_is_soon_told_to_wait() -> None:
+    house = House(ad_hoc=False)
+    house.focus.add_room(RoomSettings(name="conseil", number="4100", guest_pin="5678"))
+    house.focus.add_room(RoomSettings(name="ouvert", number="4200", host_pin="1234"))
+    phone, neighbour = Terminal(house, "192.0.2.11"), Terminal(house, "192.0.2.12")
+
+    def wrong_pins(who: Terminal, user: str, digits: str, times: int) -> None:
+        who.dial(user)
+        house.run(2)
+        for _ in range(times):
+            for spec in list(house.notes.streams.values()):
+                house.press(spec.stream, digits)
+            house.say_all()
+            house.run(1)
+        house.run(60)
+
+    for _ in range(3):
+        wrong_pins(phone, "conseil", "9999#", 3)
+    assert house.focus.tries.wrong == 9
+    phone.dial("conseil")
+    house.run(2)
+    assert phone.events(sip.CallEnded)[-1].reason == "Too many wrong PINs"
+    refusal = next(data for _, data, _ in house.log if data.startswith(b"SIP/2.0 480"))
+    assert 1 <= int(refusal.split(b"Retry-After: ")[1].split(b"\r")[0]) <= 600
+    assert house.focus.tries.refused == 1
+    phone.dial("ouvert")
+    house.run(2)
+    [spec] = house.notes.streams.values()
+    house.press(spec.stream, "#")
+    house.run(1)
+    assert house.people("ouvert"), "where guests need none he is let in"
+    phone.hangup()
+    neighbour.dial("conseil")
+    house.run(2)
+    [spec] = house.notes.streams.values()
+    house.press(spec.stream, "5678#")
+    house.run(1)
+    assert house.people("conseil"), "nobody else waits for him"
+
+
 def test_a_name_that_is_no_room_gets_404_where_rooms_are_not_opened_by_dialling() -> None:
     house = House(ad_hoc=False)
     phone = Terminal(house, "192.0.2.11")

@@ -289,6 +289,9 @@ def test_metrics_count_what_is_there_and_what_was_refused() -> None:
             bridge.deliver(Rejected(flow, f"SCAN{n}", 405, "no"))
         bridge.deliver(Rejected(flow, "REGISTER", 401, "no"))
         bridge.deliver(Malformed(flow, "no"))
+        for _ in range(10):
+            if not bridge.focus.tries.refuse("192.0.2.9", "sip:guesser@192.0.2.9", 0.0):
+                bridge.focus.tries.failed("192.0.2.9", "sip:guesser@192.0.2.9", 0.0)
         return (await client.get("/metrics")).text
 
     text = during(occupied("Alice", "Bob"), act)
@@ -298,6 +301,8 @@ def test_metrics_count_what_is_there_and_what_was_refused() -> None:
     assert "visiopont_sip_malformed_total 1.0" in text
     assert "visiopont_participants 2.0" in text
     assert 'visiopont_worker_streams{worker="1"} 2.0' in text
+    assert "visiopont_pins_wrong_total 9.0" in text
+    assert "visiopont_pins_refused_total 1.0" in text
 
 
 # ------------------------------------------------------------------------------------------------- guard
