@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 
-from . import sdp
+from . import transport_line
 from .codec_list import COMFORT_NOISE, EVENTS, Capabilities, Listed, listed
-from .sdp import Connection, Direction, MediaDescription, SessionDescription
+from .media_line import SECURE, Unacceptable, line_address, line_direction, line_rtcp, unicast
+from .sdp import Direction, MediaDescription, SessionDescription
+from .transport_parameters import TransportParameters
 
 LEVEL_URI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 """RFC 6464."""
-PLAIN = frozenset(("RTP/AVP", "RTP/AVPF"))
-SECURE = frozenset(("RTP/SAVP", "RTP/SAVPF"))
-"""Keyed by SDES; DTLS has protos of its own (RFC 5764 §8)."""
-
-
-_CLASS_E = ipaddress.IPv4Address("240.0.0.0")
-"""From here on: reserved, and the broadcast address (RFC 1112 §4)."""
-
-
-class Unacceptable(Exception):
-    """There is no call to be had on this description."""
-
-    def __init__(self, code: int, warn_code: int, warning: str) -> None:
-        super().__init__(warning)
-        self.code = code
-        """SIP status: 400 for what is no session description, else 488."""
-        self.warn_code = warn_code
-        """Of RFC 3261 §20.43."""
-        self.warning = warning
-        """Warn-text."""
-
-    def header(self, host: str) -> tuple[str, str]:
-        """The header field that tells the caller why (RFC 3261 §20.43); ``host``: ours."""
-        agent = f"[{host}]" if ":" in host else host
-        text = self.warning.replace("\\", "\\\\").replace('"', '\\"')
-        return "Warning", f'{self.warn_code} {agent} "{text}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +43,11 @@ class AudioLine:
     level_direction: Direction
     xr: bool
     """They ask for VoIP metrics (RFC 3611 §5)."""
+    transport: TransportParameters | None
+    """None: it is not keyed by DTLS."""
+    mid: str
+    rtcp_rsize: bool
+    """They take RTCP of reduced size (RFC 5506)."""
     crypto: tuple[str, ...] = field(repr=False)
 
     @property
@@ -80,20 +60,17 @@ class AudioLine:
         return self.proto in SECURE
 
 
-def parsed(data: bytes) -> SessionDescription:
-    """Raises :class:`Unacceptable` with 400."""
-    try:
-        return sdp.parse(data)
-    except sdp.SdpError as error:
-        raise Unacceptable(400, 399, f"bad session description: {error}") from None
-
-
 def is_audio(media: MediaDescription) -> bool:
     return media.kind == "audio" and media.port != 0
 
 
-def choose(description: SessionDescription, capabilities: Capabilities, first: int) -> tuple[int, AudioLine]:
+def choose(
+    description: SessionDescription, capabilities: Capabilities, first: int, *, dtls: bool
+) -> tuple[int, AudioLine]:
     """The audio m-line to talk on, and its place: number ``first`` if it will do, else the first that does.
+
+    Args:
+        dtls: we have a transport for it.
 
     Raises:
         Unacceptable: none will do; says what is wrong with the first of them.
@@ -103,16 +80,18 @@ def choose(description: SessionDescription, capabilities: Capabilities, first: i
     reason: Unacceptable | None = None
     for place in places:
         try:
-            return place, read(description, description.media[place], capabilities)
+            return place, read(description, description.media[place], capabilities, dtls=dtls)
         except Unacceptable as error:
             reason = reason or error
     raise reason or Unacceptable(488, 304, "no audio in the session description")
 
 
-def read(description: SessionDescription, media: MediaDescription, capabilities: Capabilities) -> AudioLine:
+def read(
+    description: SessionDescription, media: MediaDescription, capabilities: Capabilities, *, dtls: bool
+) -> AudioLine:
     """Raises :class:`Unacceptable` for an m-line that we can't use."""
-    if media.proto not in (PLAIN if capabilities.srtp == "off" else PLAIN | SECURE):
-        raise Unacceptable(488, 302, f"transport {media.proto[:40]} not available")
+    transport = transport_line.keying(description, media, srtp=capabilities.srtp != "off", dtls=dtls)
+    ice = transport is not None and bool(transport.ufrag)
     speech = listed(media, capabilities.codecs)
     if not speech:
         raise Unacceptable(488, 305, "no codec in common")
@@ -130,52 +109,18 @@ def read(description: SessionDescription, media: MediaDescription, capabilities:
         has_events=any(rtpmap.name.upper() == "TELEPHONE-EVENT" for rtpmap in media.rtpmaps.values()),
         fmtp={entry.number: media.fmtp(entry.number) for entry in speech},
         bandwidth=media.bandwidth or description.bandwidth,
-        address=line_address(connection, media.port),
-        rtcp=line_rtcp(connection, media),
+        # With ICE that is one candidate among several, or none.
+        address=None if ice else line_address(connection, media.port),
+        rtcp=None if ice else line_rtcp(connection, media),
         rtcp_mux=media.rtcp_mux,
-        direction=line_direction(description, media, connection),
+        direction=description.direction_of(media) if ice else line_direction(description, media, connection),
         ptime=media.ptime,
         maxptime=media.maxptime,
         level=level.id if level else 0,
         level_direction=level.direction if level else Direction.INACTIVE,
         xr=any("voip-metrics" in (part.rtcp_xr or ()) for part in (media, description)),
+        transport=transport,
+        mid=transport_line.mid_of(media),
+        rtcp_rsize=media.has("rtcp-rsize"),
         crypto=media.crypto if capabilities.srtp != "off" else (),
     )
-
-
-def unicast(description: SessionDescription, media: MediaDescription) -> Connection:
-    """The m-line's connection. A stranger may not make us send to many, or to a network's broadcast address.
-
-    Raises:
-        Unacceptable: it has none, or such a one.
-    """
-    connection = description.connection_of(media)
-    if connection is None:
-        raise Unacceptable(400, 399, "no c= line")
-    ip = connection.ip
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    broadcast = isinstance(ip, ipaddress.IPv4Address) and ip >= _CLASS_E
-    if ip is not None and (ip.is_multicast or broadcast):
-        raise Unacceptable(488, 330, "only unicast addresses are served")
-    return connection
-
-
-def line_direction(description: SessionDescription, media: MediaDescription, connection: Connection) -> Direction:
-    """With 0.0.0.0 counted as not receiving (the hold of RFC 2543, RFC 3264 §8.4)."""
-    direction = description.direction_of(media)
-    if connection.ip is not None and connection.ip.is_unspecified:
-        return Direction.of(direction.sends, False)
-    return direction
-
-
-def line_address(connection: Connection, port: int) -> tuple[str, int] | None:
-    """Where they receive; None: nowhere (0.0.0.0), or at a name that we don't look up."""
-    ip = connection.ip
-    return None if ip is None or ip.is_unspecified or not 0 < port < 65_536 else (str(ip), port)
-
-
-def line_rtcp(connection: Connection, media: MediaDescription) -> tuple[str, int] | None:
-    """RFC 3605, else the next port. Another host than the media's isn't believed: nothing proves that it asked."""
-    rtcp = media.rtcp
-    return line_address(connection, rtcp.port if rtcp else media.port + 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from .audio_line import Unacceptable, line_address, unicast
+from .media_line import Unacceptable, line_address, unicast
 from .sdp import Line, MediaDescription, SessionDescription, attribute
 
 Transport = Literal["udp", "tcp"]

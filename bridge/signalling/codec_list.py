@@ -220,6 +220,8 @@ class Numbers:
     """Our payload types of one m-line. What a number has meant, it means for good (RFC 3264 §8.3.2)."""
 
     meaning: dict[int, Hashable] = field(default_factory=dict)
+    avoid: Collection[int] = ()
+    """Those of other m-lines of the same BUNDLE group: a new one must be none of these (RFC 9143 §9.1)."""
 
     def take(self, codec: Numbered, wished: int | None = None) -> int | None:
         """A number for ``codec``: the one wished, else what it had before, else its static or usual one, else any.
@@ -232,6 +234,8 @@ class Numbers:
         before = [number for number, key in self.meaning.items() if key == codec.key]
         candidates: tuple[int | None, ...] = (wished, *before, codec.static, codec.usual, *DYNAMIC)
         for number in candidates:
-            if number is not None and self.meaning.setdefault(number, codec.key) == codec.key:
+            if number is None or (number in self.avoid and number not in self.meaning):
+                continue
+            if self.meaning.setdefault(number, codec.key) == codec.key:
                 return number
         return None

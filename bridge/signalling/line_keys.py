@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from . import sdes
-from .audio_line import SECURE, Unacceptable
+from .media_line import SECURE, Unacceptable
 from .sdes import Crypto, RandomBytes
 
 BEST_EFFORT_SUITES = 2

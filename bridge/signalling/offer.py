@@ -21,10 +21,11 @@ control. Whatever else is offered is refused with port 0 in its place (§6).
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from .audio_line import LEVEL_URI, SECURE, AudioLine, Unacceptable, choose, is_audio, parsed, read
+from . import transport_line
+from .audio_line import LEVEL_URI, AudioLine, choose, is_audio, read
 from .bfcp_line import AgreedFloor, FloorAccess
 from .codec_list import (
     Capabilities,
@@ -35,9 +36,12 @@ from .codec_list import (
     payload_format,
 )
 from .line_keys import LineKeys
+from .media_line import SECURE, Unacceptable, parsed
 from .pictures import Pictures, Planned
 from .sdes import Crypto, RandomBytes
 from .sdp import Direction, Line, MediaDescription, Origin, SessionDescription, attribute
+from .transport_line import AgreedTransport, Bundle, Carried, Kind
+from .transport_parameters import Setup, TransportParameters
 from .video_codec import VideoCapabilities
 from .video_line import AgreedVideo
 
@@ -62,6 +66,12 @@ class Local:
     """Port of the second picture, for what is shown."""
     floor: FloorAccess | None = None
     """None: it can't show anything."""
+    transport: TransportParameters | None = None
+    """For DTLS (RFC 5763): our fingerprint and role; with ICE credentials, candidates and ``address``, that of the
+    default candidate. Pictures that share it have ``video`` and ``content`` other than 0, whatever these are. None: the
+    call has none, and DTLS is refused."""
+    pictures: Mapping[Kind, TransportParameters] = field(default_factory=dict)
+    """Of the pictures that have one of their own."""
 
     @property
     def connection(self) -> str:
@@ -98,6 +108,8 @@ class Agreed:
     """They asked for RTCP XR VoIP metrics."""
     inband_dtmf: bool
     """They know no telephone-event: keys may come as tones."""
+    transport: AgreedTransport | None = None
+    """The voice's, and that of all that are bundled with it; keys come by DTLS over it. None: by SDES, or none."""
     video: AgreedVideo | None = None
     """None: no picture either way."""
     content: AgreedVideo | None = None
@@ -129,6 +141,7 @@ class _Offered:
     numbers: Numbers
     crypto: tuple[Crypto, ...]
     direction: Direction
+    transport: TransportParameters | None
     answered: bool = False
 
 
@@ -141,6 +154,7 @@ class _Ours:
     """What we would do if they let us."""
     keys: tuple[Crypto, Crypto] | None
     """Theirs, ours."""
+    over: AgreedTransport | None
 
 
 class Negotiator:
@@ -175,35 +189,39 @@ class Negotiator:
         Raises:
             Unacceptable: nothing changes; the offer is to be refused with its code.
         """
-        description = parsed(offer)
+        description = transport_line.unfolded(parsed(offer))
         if self.agreed is not None and not any(map(is_audio, description.media)):
             return self._end(description, local)
-        place, line = choose(description, self._capabilities, self._in_force.place if self._in_force else 0)
+        before = self._in_force.place if self._in_force else 0
+        place, line = choose(description, self._capabilities, before, dtls=local.transport is not None)
         _refuse_other_family(line, local)
-        keys = self._keys.answer(line.crypto, secure=line.secure)
+        over = self._over(line, local)
+        keys = None if over else self._keys.answer(line.crypto, secure=line.secure)
         numbers = self._reserved()
-        ours = _Ours(self._answered(line, numbers), self._wanted, keys)
+        ours = _Ours(self._answered(line, numbers), self._wanted, keys, over)
         if not ours.listed:
             raise Unacceptable(488, 305, "all payload types are used up")
         agreed = _agreement(line, ours, self._capabilities)
+        bundle = _bundle(over, transport_line.beside(description, place))
         answered = MediaDescription(
             "audio",
-            local.port,
+            over.local.address[1] if over and over.local.address else local.port,
             line.proto,
             tuple(str(entry.number) for entry in ours.listed),
-            tuple(self._answer_lines(line, ours, agreed, local)),
+            tuple(self._answer_lines(line, ours, agreed, local, mid=line.mid if bundle else "")),
         )
-        pictures = self._pictures.answer(description, local) if self._pictures else Planned()
+        pictures = self._pictures.answer(description, local, bundle) if self._pictures else Planned()
         mine = {**pictures.media, place: answered}
         media = [mine.get(number) or _refused(other) for number, other in enumerate(description.media)]
-        described = self._described(media, place, local)
+        shared = _grouped(bundle, mine)
+        described = self._described(media, place, local, over, shared)
         self._numbers, self._in_force = numbers, described
         self.refused()  # an offer of ours that is open still is void: theirs was first
         return described.data, self._put_in_force(agreed, keys, pictures)
 
     def _end(self, description: SessionDescription, local: Local) -> tuple[bytes, Agreed]:
         place = self._in_force.place if self._in_force else 0
-        described = self._described([_refused(media) for media in description.media], place, local)
+        described = self._described([_refused(media) for media in description.media], place, local, None, ())
         self._in_force = described
         self.refused()
         return described.data, self._put_in_force(NOTHING, None, Planned())
@@ -222,7 +240,35 @@ class Negotiator:
                 chosen.append(Listed(entry.codec, number))
         return tuple(chosen) if any(entry.codec in self._capabilities.codecs for entry in chosen) else ()
 
-    def _answer_lines(self, line: AudioLine, ours: _Ours, agreed: Agreed, local: Local) -> Iterable[Line]:
+    def _over(self, line: AudioLine, local: Local) -> AgreedTransport | None:
+        """What keys the voice; None: SDES, or nothing."""
+        if line.transport is None or local.transport is None:
+            return None
+        before = self.agreed.transport if self.agreed else None
+        ours = local.transport
+        if not line.transport.ufrag:
+            ours = transport_line.without_ice(ours, local.host, local.port)
+        role = transport_line.role(ours, line.transport, before)
+        return AgreedTransport(replace(ours, setup=role), line.transport)
+
+    def transports(self, offer: bytes) -> Mapping[Kind, TransportParameters]:
+        """What theirs says of the transports that an answer would put in force: of the voice, and of the pictures that
+        do not share it. So our side of each can be made before it is answered.
+
+        Raises:
+            Unacceptable: it is no session description, or has no voice that we can use.
+        """
+        description = transport_line.unfolded(parsed(offer))
+        if not any(map(is_audio, description.media)):
+            return {}
+        place, line = choose(description, self._capabilities, self._in_force.place if self._in_force else 0, dtls=True)
+        if line.transport is None:
+            return {}
+        shared = transport_line.beside(description, place) if line.transport.ufrag else frozenset()
+        found: dict[Kind, TransportParameters] = {"audio": line.transport}
+        return found | (self._pictures.transports(description, shared) if self._pictures else {})
+
+    def _answer_lines(self, line: AudioLine, ours: _Ours, agreed: Agreed, local: Local, *, mid: str) -> Iterable[Line]:
         yield from _format_lines(ours.listed)
         yield attribute("ptime", agreed.ptime)
         yield attribute("maxptime", max(ours.listed[0].codec.ptimes))
@@ -232,9 +278,14 @@ class Negotiator:
             yield attribute("rtcp", local.rtcp_port)
         if agreed.levels:
             yield attribute("extmap", f"{agreed.levels}/recvonly {LEVEL_URI}")
+        direction = line.direction.reversed.within(ours.direction)
+        if ours.over is not None:
+            if line.rtcp_rsize:
+                yield attribute("rtcp-rsize")
+            yield from _transport_lines(ours.over.local, mid, direction, local)
         if ours.keys is not None:
             yield attribute("crypto", str(ours.keys[1]))
-        yield attribute(line.direction.reversed.within(ours.direction).value)
+        yield attribute(direction.value)
 
     # Ours
 
@@ -250,9 +301,12 @@ class Negotiator:
             ValueError: ``secure=False`` though SRTP is required, or True though it is off.
         """
         self._keys.check(secure)
-        proto, crypto = self._keys.security(secure, self._proto_in_force())
+        transport = self._transport_to_offer(local)
+        bundled = transport is not None and bool(transport.ufrag)
+        proto, crypto = self._security(secure, transport)
         direction = Direction.SENDONLY if hold else Direction.SENDRECV
         numbers = self._reserved()
+        numbers.avoid = self._pictures.numbers if self._pictures and bundled else ()
         entries: list[Listed] = []
         for codec in self._preferred():
             number = numbers.take(codec)
@@ -260,16 +314,27 @@ class Negotiator:
                 entries.append(Listed(codec, number))
         audio = MediaDescription(
             "audio",
-            local.port,
+            transport.address[1] if transport and transport.address else local.port,
             proto,
             tuple(str(entry.number) for entry in entries),
-            tuple(self._offer_lines(entries, crypto, direction, local)),
+            tuple(self._offer_lines(entries, crypto, direction, local, transport)),
         )
         media, place = self._placed(audio)
         if self._pictures:
-            self._pictures.offer(media, local, hold=hold, secure=secure, again=self.agreed is not None)
-        described = self._described(media, place, local)
-        self._offered = _Offered(described, tuple(entries), numbers, crypto, direction)
+            self._pictures.offer(
+                media,
+                local,
+                hold=hold,
+                secure=secure,
+                again=self.agreed is not None,
+                transport=transport,
+                bundled=bundled,
+                avoid=numbers.meaning.keys(),
+            )
+        # That of the voice speaks for the group, so it comes first in it.
+        shared = sorted((number for number, each in enumerate(media) if each.mid), key=lambda number: number != place)
+        described = self._described(media, place, local, transport, [media[number].mid or "" for number in shared])
+        self._offered = _Offered(described, tuple(entries), numbers, crypto, direction, transport)
         return described.data
 
     def accept(self, answer: bytes) -> Agreed:
@@ -281,7 +346,7 @@ class Negotiator:
         offered = self._offered
         if offered is None:
             raise Unacceptable(400, 399, "an answer without an offer")
-        description = parsed(answer)
+        description = transport_line.unfolded(parsed(answer))
         if len(description.media) <= offered.described.place:
             raise Unacceptable(488, 304, "no audio in the answer")
         media = description.media[offered.described.place]
@@ -290,14 +355,18 @@ class Negotiator:
                 raise Unacceptable(488, 304, "audio was refused")
             self._settle(offered)
             return self._put_in_force(NOTHING, None, Planned())
-        line = read(description, media, self._capabilities)
+        line = read(description, media, self._capabilities, dtls=offered.transport is not None)
+        over = self._accepted_transport(offered.transport, line)
         proto = offered.described.content.media[offered.described.place].proto
-        keys = self._keys.accepted(offered.crypto, line.crypto, secure=line.secure or proto in SECURE)
+        keys = None
+        if over is None:
+            keys = self._keys.accepted(offered.crypto, line.crypto, secure=line.secure or proto in SECURE)
         theirs = {entry.codec for entry in line.entries}
-        ours = _Ours(tuple(entry for entry in offered.listed if entry.codec in theirs), offered.direction, keys)
+        ours = _Ours(tuple(entry for entry in offered.listed if entry.codec in theirs), offered.direction, keys, over)
         agreed = _agreement(line, ours, self._capabilities)
         self._settle(offered)
-        pictures = self._pictures.accept(description) if self._pictures else Planned()
+        bundle = _bundle(over, transport_line.beside(description, offered.described.place))
+        pictures = self._pictures.accept(description, bundle) if self._pictures else Planned()
         return self._put_in_force(agreed, keys, pictures)
 
     def refused(self) -> None:
@@ -305,6 +374,15 @@ class Negotiator:
         self._offered = None
         if self._pictures:
             self._pictures.refused()
+
+    def _accepted_transport(self, ours: TransportParameters | None, line: AudioLine) -> AgreedTransport | None:
+        if ours is None:
+            return None
+        if line.transport is None or bool(line.transport.ufrag) != bool(ours.ufrag):
+            raise Unacceptable(488, 305, "the answer has not the transport that was offered")
+        before = self.agreed.transport if self.agreed else None
+        role = transport_line.role(ours, line.transport, before)
+        return AgreedTransport(replace(ours, setup=role), line.transport)
 
     def _reserved(self) -> Numbers:
         """Payload types that mean something, or would if our open offer were answered."""
@@ -324,6 +402,22 @@ class Negotiator:
         current = (send.name, send.clock_rate, send.channels)
         return sorted(codecs, key=lambda codec: codec.key != current)
 
+    def _transport_to_offer(self, local: Local) -> TransportParameters | None:
+        """None: SDES, or nothing: in a call as it is."""
+        ours, before = local.transport, self.agreed.transport if self.agreed else None
+        if ours is None or (self.agreed is not None and before is None):
+            return None
+        if before is not None and not before.ice:
+            ours = transport_line.without_ice(ours, local.host, local.port)
+        # RFC 8842 §5.5: the answer says who keeps which role.
+        return replace(ours, setup=Setup.ACTPASS)
+
+    def _security(self, secure: bool | None, transport: TransportParameters | None) -> tuple[str, tuple[Crypto, ...]]:
+        before = self._proto_in_force()
+        if transport is None:
+            return self._keys.security(secure, before)
+        return before or transport_line.PROTO, ()
+
     def _proto_in_force(self) -> str | None:
         """Of our audio; "": it has none; None: nothing is in force."""
         if self.agreed is None or self._in_force is None:
@@ -332,20 +426,33 @@ class Negotiator:
         return media[self._in_force.place].proto if self._in_force.place < len(media) else ""
 
     def _offer_lines(
-        self, entries: list[Listed], crypto: tuple[Crypto, ...], direction: Direction, local: Local
+        self,
+        entries: list[Listed],
+        crypto: tuple[Crypto, ...],
+        direction: Direction,
+        local: Local,
+        transport: TransportParameters | None,
     ) -> Iterable[Line]:
         yield from _format_lines(entries)
         first = entries[0].codec
         yield attribute("ptime", first.packet_time(self._capabilities.ptime, 60))
         yield attribute("maxptime", max(first.ptimes))
-        if local.rtcp_port not in (0, local.port + 1):
+        if transport is None and local.rtcp_port not in (0, local.port + 1):
             yield attribute("rtcp", local.rtcp_port)
         yield attribute("rtcp-mux")
         if level := self._level_to_offer():
             yield attribute("extmap", f"{level}/recvonly {LEVEL_URI}")
+        if transport is not None:
+            yield from _transport_lines(transport, self._mid() if transport.ufrag else "", direction, local)
         for key in crypto:
             yield attribute("crypto", str(key))
         yield attribute(direction.value)
+
+    def _mid(self) -> str:
+        """Of our audio's m-line, for an offer."""
+        if self._in_force is None or self._in_force.place >= len(self._in_force.content.media):
+            return "0"
+        return self._in_force.content.media[self._in_force.place].mid or str(self._in_force.place)
 
     def _level_to_offer(self) -> int:
         """The extension id in use; none where they, or we, didn't name the extension before."""
@@ -365,14 +472,30 @@ class Negotiator:
 
     # Both
 
-    def _described(self, media: list[MediaDescription], place: int, local: Local) -> _Described:
-        """With the version of the description in force, or of our offer, if it says the same (RFC 3264 §8)."""
+    def _described(
+        self,
+        media: list[MediaDescription],
+        place: int,
+        local: Local,
+        transport: AgreedTransport | TransportParameters | None,
+        bundled: Sequence[str],
+    ) -> _Described:
+        """With the version of the description in force, or of our offer, if it says the same (RFC 3264 §8).
+
+        Args:
+            bundled: mids of the m-lines on the voice's transport.
+        """
         family, host = local.connection.split(" ")[1:]
         self._origin_host = self._origin_host or f"{family} {host}"
         origin_family, origin_host = self._origin_host.split(" ")
         origin = Origin("-", str(self._session_id), "", "IN", origin_family, origin_host)
-        lines = (Line("s", "-"), Line("c", local.connection), Line("t", "0 0"))
-        content = SessionDescription(origin, lines, tuple(media))
+        lines = [Line("s", "-"), Line("c", local.connection), Line("t", "0 0")]
+        ours = transport.local if isinstance(transport, AgreedTransport) else transport
+        if ours is not None and ours.ufrag and ours.lite:
+            lines.append(attribute("ice-lite"))
+        if bundled:
+            lines.append(attribute("group", f"BUNDLE {' '.join(bundled)}"))
+        content = SessionDescription(origin, tuple(lines), tuple(media))
         for known in (self._in_force, self._offered.described if self._offered else None):
             if known is not None and known.content == content:
                 return replace(known, place=place)
@@ -384,9 +507,12 @@ class Negotiator:
         self._keys.use(keys)
         if self._pictures:
             self._pictures.commit(pictures)
-            agreed = replace(
-                agreed, video=self._pictures.video, content=self._pictures.content, floor=self._pictures.floor
-            )
+            video, content = self._pictures.video, self._pictures.content
+            shared = [line for each in (video, content) if each and each.bundled for line in each.carried]
+            over = agreed.transport
+            if over is not None and shared:
+                over = replace(over, lines=(*over.lines, *shared))
+            agreed = replace(agreed, transport=over, video=video, content=content, floor=self._pictures.floor)
         self.agreed = agreed
         return agreed
 
@@ -417,7 +543,16 @@ def _agreement(line: AudioLine, ours: _Ours, capabilities: Capabilities) -> Agre
         levels=level,
         xr=line.xr,
         inband_dtmf=not line.has_events,
+        transport=_carrying(line, ours, direction),
     )
+
+
+def _carrying(line: AudioLine, ours: _Ours, direction: Direction) -> AgreedTransport | None:
+    if ours.over is None:
+        return None
+    receive = _receivable(line, ours) if direction.receives else ()
+    voice = Carried("audio", line.mid, tuple(each.payload_type for each in receive))
+    return replace(ours.over, lines=(voice,))
 
 
 def _receivable(line: AudioLine, ours: _Ours) -> tuple[PayloadFormat, ...]:
@@ -440,6 +575,29 @@ def _format_lines(entries: Iterable[Listed]) -> Iterable[Line]:
 
 def _refused(media: MediaDescription) -> MediaDescription:
     return MediaDescription(media.kind, 0, media.proto, media.formats)
+
+
+def _bundle(over: AgreedTransport | None, places: frozenset[int]) -> Bundle | None:
+    """With ICE: a transport without it is an m-line's own."""
+    return Bundle(over.local, over.remote, places) if over is not None and over.ice and places else None
+
+
+def _grouped(bundle: Bundle | None, mine: Mapping[int, MediaDescription]) -> list[str]:
+    """Mids of the lines of ours in the group, as they are in our answer."""
+    if bundle is None:
+        return []
+    return [media.mid for place, media in sorted(mine.items()) if place in bundle.places and media.mid]
+
+
+def _transport_lines(ours: TransportParameters, mid: str, direction: Direction, local: Local) -> Iterable[Line]:
+    """Of the voice's m-line. ``mid``: empty: it has none."""
+    if ours.address is not None and ours.address[0] != local.host:
+        yield Line("c", replace(local, host=ours.address[0]).connection)
+    if mid:
+        yield attribute("mid", mid)
+    if direction.sends:
+        yield attribute("msid", "main main-voice")
+    yield from transport_line.lines(ours, candidates=True)
 
 
 def _refuse_other_family(line: AudioLine, local: Local) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from . import bfcp_line
-from .audio_line import Unacceptable
+from . import bfcp_line, transport_line
 from .bfcp_line import AgreedFloor, FloorAccess
+from .media_line import Unacceptable
 from .sdes import RandomBytes
 from .sdp import MediaDescription, SessionDescription
+from .transport_line import Bundle, Kind
+from .transport_parameters import TransportParameters
 from .video_codec import VideoCapabilities
 from .video_line import AgreedVideo, Answered, VideoStream, is_content, is_video
 
@@ -29,6 +31,10 @@ class _Local(Protocol):
     def content(self) -> int: ...
     @property
     def floor(self) -> FloorAccess | None: ...
+    @property
+    def transport(self) -> TransportParameters | None: ...
+    @property
+    def pictures(self) -> Mapping[Kind, TransportParameters]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +66,43 @@ class Pictures:
     def content(self) -> AgreedVideo | None:
         return self._slides.agreed
 
-    def answer(self, description: SessionDescription, local: _Local) -> Planned:
-        """Our lines for theirs; those left out are refused."""
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Payload types that mean something on either picture's line."""
+        return self._video.numbers | self._slides.numbers
+
+    def transports(self, description: SessionDescription, shared: Collection[int]) -> dict[Kind, TransportParameters]:
+        """Theirs, of pictures that would be answered, without those of the m-lines ``shared``."""
+        found: dict[Kind, TransportParameters] = {}
+        main, slides = _places(description)
+        kinds: tuple[tuple[Kind, VideoStream, list[int]], ...] = (
+            ("video", self._video, main),
+            ("content", self._slides, slides if self._shows else []),
+        )
+        for kind, stream, places in kinds:
+            for place in sorted(places, key=lambda place: place != stream.place):
+                try:
+                    theirs = transport_line.read(description, description.media[place])
+                except Unacceptable:
+                    continue
+                if theirs is not None and place not in shared:
+                    # No ICE on a line that is not bundled: we have one transport with candidates a call.
+                    found[kind] = replace(theirs, ufrag="", password="")
+                break
+        return found
+
+    def answer(self, description: SessionDescription, local: _Local, bundle: Bundle | None = None) -> Planned:
+        """Our lines for theirs; those left out are refused.
+
+        Args:
+            bundle: the voice's transport, where it may be shared.
+        """
         governed = local.floor is not None and any(map(bfcp_line.is_floor, description.media))
-        main: list[int] = []
-        slides: list[int] = []
-        for place, each in enumerate(description.media):
-            if is_video(each):
-                (slides if is_content(description, each) else main).append(place)
-        video = self._answered(self._video, description, main, local.host, local.video, labelled=governed)
+        main, slides = _places(description)
+        video = self._answered(self._video, description, main, local, local.video, bundle, labelled=governed)
         content = None
         if self._shows:
-            content = self._answered(self._slides, description, slides, local.host, local.content, labelled=governed)
+            content = self._answered(self._slides, description, slides, local, local.content, bundle, labelled=governed)
         media = {each.place: each.media for each in (video, content) if each is not None and each.media is not None}
         planned = Planned(media, video, content)
         return self._with_floor(description, local.floor, planned) if governed and content is not None else planned
@@ -81,8 +112,9 @@ class Pictures:
         stream: VideoStream,
         description: SessionDescription,
         places: list[int],
-        host: str,
+        local: _Local,
         port: int,
+        bundle: Bundle | None,
         *,
         labelled: bool,
     ) -> Answered | None:
@@ -90,8 +122,11 @@ class Pictures:
         if not port:
             return None
         for place in sorted(places, key=lambda place: place != stream.place):
+            bundled = bundle is not None and place in bundle.places
+            ours = bundle.ours if bundle is not None and bundled else local.pictures.get(stream.kind, local.transport)
+            at = ours.address if ours is not None and ours.address is not None and bundled else (local.host, port)
             try:
-                return stream.answer(description, place, host, port, labelled=labelled)
+                return stream.answer(description, place, *at, labelled=labelled, transport=ours, bundled=bundled)
             except Unacceptable:
                 continue
         return None
@@ -108,21 +143,43 @@ class Pictures:
         return planned
 
     def offer(
-        self, media: list[MediaDescription], local: _Local, *, hold: bool, secure: bool | None, again: bool
+        self,
+        media: list[MediaDescription],
+        local: _Local,
+        *,
+        hold: bool,
+        secure: bool | None,
+        again: bool,
+        transport: TransportParameters | None = None,
+        bundled: bool = False,
+        avoid: Collection[int] = (),
     ) -> None:
         """Put our lines among those of an offer.
 
         Args:
+            transport: see :meth:`.video_line.VideoStream.offer`, as for the next two.
             media: the m-lines with all but the audio refused; ours take their places, or come behind.
             secure: as for :meth:`.offer.Negotiator.offer`.
             again: a description is in force: what it hasn't stays away.
         """
         self.refused()
-        shows = self._shows and local.content and local.floor is not None and local.video
+        # Browsers show something without BFCP, and say so in an offer of theirs.
+        shows = self._shows and local.content and local.video and (local.floor is not None or (bundled and again))
         for stream, port in ((self._video, local.video), (self._slides, local.content if shows else 0)):
             place = self._place(stream.place, stream.agreed is not None, media, again)
             if port and place is not None:
-                line = stream.offer(place, port, hold=hold, secure=secure, labelled=bool(shows))
+                shared = bundled and (not again or (stream.agreed is not None and stream.agreed.bundled))
+                at = transport.address if transport is not None and transport.address and shared else (local.host, port)
+                line = stream.offer(
+                    place,
+                    *at,
+                    hold=hold,
+                    secure=secure,
+                    labelled=bool(shows) and not shared,
+                    transport=transport if shared or transport is None else local.pictures.get(stream.kind, transport),
+                    bundled=shared,
+                    avoid=avoid if shared else (),
+                )
                 media[place : place + 1] = [line]
         place = self._place(self._floor_place, self.floor is not None, media, again)
         if local.floor is not None and shows and place is not None:
@@ -136,7 +193,7 @@ class Pictures:
             return known if in_force else None
         return len(media)
 
-    def accept(self, description: SessionDescription) -> Planned:
+    def accept(self, description: SessionDescription, bundle: Bundle | None = None) -> Planned:
         """Their answer to our last offer."""
         floor = place = None
         if self._floor_offered is not None:
@@ -147,8 +204,8 @@ class Pictures:
                 except Unacceptable:
                     floor = None
         return Planned(
-            video=_accepted(self._video, description),
-            content=_accepted(self._slides, description),
+            video=_accepted(self._video, description, bundle),
+            content=_accepted(self._slides, description, bundle),
             floor=floor,
             floor_place=place,
         )
@@ -168,9 +225,19 @@ class Pictures:
             self._floor_place = planned.floor_place
 
 
-def _accepted(stream: VideoStream, description: SessionDescription) -> Answered | None:
+def _places(description: SessionDescription) -> tuple[list[int], list[int]]:
+    """Of the m-lines of pictures, and of those of what is shown."""
+    main: list[int] = []
+    slides: list[int] = []
+    for place, each in enumerate(description.media):
+        if is_video(each):
+            (slides if is_content(description, each) else main).append(place)
+    return main, slides
+
+
+def _accepted(stream: VideoStream, description: SessionDescription, bundle: Bundle | None) -> Answered | None:
     """None too for an answer that can't be used: the call goes on without a picture."""
     try:
-        return stream.accept(description)
+        return stream.accept(description, bundle)
     except Unacceptable:
         return None

@@ -93,6 +93,10 @@ class VideoCapabilities:
                 found.append(VideoCodec(name))
         return tuple(found)
 
+    def offered_to_browsers(self) -> tuple[VideoCodec, ...]:
+        """Those that a browser must know (RFC 7742 §5), likewise."""
+        return tuple(codec for codec in self.offered() if codec.name in ("H264", "VP8") and codec.profile != "high")
+
 
 @dataclass(frozen=True, slots=True)
 class VideoCodec:

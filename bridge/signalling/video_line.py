@@ -6,18 +6,21 @@ Whatever is wrong with it costs the call its picture only: the line is refused w
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from . import image_attribute, video_codec
-from .audio_line import PLAIN, SECURE, Unacceptable, line_address, line_direction, line_rtcp, unicast
+from . import header_extension, image_attribute, simulcast, transport_line, video_codec
 from .codec_list import Numbers
+from .header_extension import Extensions
 from .line_keys import LineKeys
+from .media_line import SECURE, Unacceptable, line_address, line_direction, line_rtcp, unicast
 from .sdes import Crypto, RandomBytes
 from .sdp import Direction, Line, MediaDescription, SessionDescription, attribute
+from .simulcast import Layer
+from .transport_line import AgreedTransport, Carried
+from .transport_parameters import Setup, TransportParameters
 from .video_codec import CLOCK_RATE, Retransmission, VideoCapabilities, VideoCodec, VideoEntry, VideoPayload
 
-ORIENTATION_URI = "urn:3gpp:video-orientation"
 CONTENT = frozenset(("slides", "alt"))
 """Of ``a=content``: what is shown."""
 OVERHEAD = 20
@@ -47,11 +50,28 @@ class AgreedVideo:
     """bit/s that they take at most (b=TIAS, b=AS); 0: they don't say."""
     label: str
     """``a=label`` in their description (RFC 4574): how INFO and BFCP name the stream."""
-    orientation: int
-    """Header extension id under which they say which way is up (3GPP TS 26.114 §7.4.5); 0: none."""
+    extensions: Extensions
+    """Header extension ids."""
     srtp_send: tuple[str, bytes] | None = field(repr=False)
     """Suite; master key and salt."""
     srtp_receive: tuple[str, bytes] | None = field(repr=False)
+    transport: AgreedTransport | None = None
+    """Keys come by DTLS, over this; None: by SDES, or there are none."""
+    bundled: bool = False
+    """The transport is the voice's (RFC 9143)."""
+    mid: str = ""
+    """Of the m-line, where it is bundled."""
+    layers: tuple[Layer, ...] = ()
+    """Encodings that they send at once; empty: one stream."""
+
+    @property
+    def orientation(self) -> int:
+        return self.extensions.orientation
+
+    @property
+    def carried(self) -> tuple[Carried, ...]:
+        """The line, as its transport has it."""
+        return self.transport.lines if self.transport else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +86,12 @@ class VideoLine:
     rtcp: tuple[str, int] | None
     direction: Direction
     max_bitrate: int
-    orientation: int
-    """Extension id of :data:`ORIENTATION_URI` in what they send, or would; 0: none."""
+    extensions: Extensions
+    """Of what they send, or would."""
+    layers: tuple[Layer, ...]
+    transport: TransportParameters | None
+    """None: it is not keyed by DTLS."""
+    mid: str
     crypto: tuple[str, ...] = field(repr=False)
 
     @property
@@ -89,34 +113,42 @@ def is_content(description: SessionDescription, media: MediaDescription) -> bool
     return label is not None and any(label in value.partition("strm:")[2].split() for value in floors)
 
 
-def read(description: SessionDescription, media: MediaDescription, capabilities: VideoCapabilities) -> VideoLine:
+def read(
+    description: SessionDescription, media: MediaDescription, capabilities: VideoCapabilities, *, dtls: bool
+) -> VideoLine:
     """Raises :class:`Unacceptable` for an m-line that we can't use."""
-    if media.proto not in (PLAIN if capabilities.srtp == "off" else PLAIN | SECURE):
-        raise Unacceptable(488, 302, f"transport {media.proto[:40]} not available")
+    transport = transport_line.keying(description, media, srtp=capabilities.srtp != "off", dtls=dtls)
+    ice = transport is not None and bool(transport.ufrag)
     entries = video_codec.entries(media, capabilities)
     if not entries:
         raise Unacceptable(488, 305, "no video codec in common")
     connection = unicast(description, media)
+    extensions = header_extension.read(description, media)
+    # Transport-wide feedback is about the numbers in that extension.
+    if not extensions.transport_sequence:
+        entries = tuple(replace(each, feedback=_without(each.feedback, "transport-cc")) for each in entries)
+    elif not any("transport-cc" in each.feedback for each in entries):
+        extensions = replace(extensions, transport_sequence=0)
+    layers = simulcast.read(media, [entry.number for entry in entries]) if extensions.rid else ()
     return VideoLine(
         proto=media.proto,
         entries=entries,
         media=media,
-        address=line_address(connection, media.port),
-        rtcp=line_rtcp(connection, media),
-        direction=line_direction(description, media, connection),
+        # With ICE that is one candidate among several, or none.
+        address=None if ice else line_address(connection, media.port),
+        rtcp=None if ice else line_rtcp(connection, media),
+        direction=description.direction_of(media) if ice else line_direction(description, media, connection),
         max_bitrate=_limit(media.bandwidth) or _session_limit(description.bandwidth),
-        orientation=_orientation(description, media),
+        extensions=extensions if layers else replace(extensions, rid=0, repaired_rid=0),
+        layers=layers,
+        transport=transport,
+        mid=transport_line.mid_of(media),
         crypto=media.crypto if capabilities.srtp != "off" else (),
     )
 
 
-def _orientation(description: SessionDescription, media: MediaDescription) -> int:
-    for part in (media, description):
-        for extmap in part.extmaps:
-            # Longer ids need two-byte headers (RFC 8285 §4.2), which we don't read.
-            if extmap.uri == ORIENTATION_URI and 1 <= extmap.id <= 14 and extmap.direction.sends:
-                return extmap.id
-    return 0
+def _without(feedback: tuple[str, ...], what: str) -> tuple[str, ...]:
+    return tuple(each for each in feedback if each != what)
 
 
 def _limit(bandwidth: Mapping[str, int]) -> int:
@@ -140,6 +172,8 @@ class _Offered:
     crypto: tuple[Crypto, ...]
     direction: Direction
     numbers: Numbers
+    transport: TransportParameters | None
+    bundled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +211,32 @@ class VideoStream:
 
     # Theirs
 
-    def answer(self, description: SessionDescription, place: int, host: str, port: int, *, labelled: bool) -> Answered:
+    def answer(
+        self,
+        description: SessionDescription,
+        place: int,
+        host: str,
+        port: int,
+        *,
+        labelled: bool,
+        transport: TransportParameters | None = None,
+        bundled: bool = False,
+    ) -> Answered:
         """Our answer to their m-line number ``place``; :meth:`commit` puts it in force.
+
+        Args:
+            transport: the voice's, or what it would be; None: we do no DTLS.
+            bundled: the line shares it.
 
         Raises:
             Unacceptable: the line is to be refused.
         """
-        line = read(description, description.media[place], self._capabilities)
+        line = read(description, description.media[place], self._capabilities, dtls=transport is not None)
         theirs = line.address[0] if line.address else host
         if ipaddress.ip_address(theirs).version != ipaddress.ip_address(host).version:
             raise Unacceptable(488, 301, "the address is of another family than ours")
-        keys = self._keys.answer(line.crypto, secure=line.secure)
+        over = self._over(line, transport, host, port, bundled=bundled)
+        keys = None if over else self._keys.answer(line.crypto, secure=line.secure)
         numbers = self._reserved()
         listed = tuple(_numbered(line.entries, numbers))
         if not listed:
@@ -195,11 +244,23 @@ class VideoStream:
         wanted = self._wanted
         if not any(entry.codec.sends for entry in listed):
             wanted = wanted.within(Direction.RECVONLY)
-        agreed = self._agreement(line, listed, wanted, keys, offered=True)
+        agreed = self._agreement(line, listed, wanted, keys, over, bundled=bundled, offered=True)
         media = MediaDescription(
             "video", port, line.proto, _formats(listed), tuple(self._answer_lines(line, listed, agreed, keys, labelled))
         )
         return Answered(media, place, agreed, numbers, keys)
+
+    def _over(
+        self, line: VideoLine, transport: TransportParameters | None, host: str, port: int, *, bundled: bool
+    ) -> AgreedTransport | None:
+        if line.transport is None or transport is None:
+            return None
+        if bundled:
+            return AgreedTransport(transport, line.transport)
+        before = self.agreed.transport if self.agreed else None
+        role = transport_line.role(transport, line.transport, before)
+        ours = replace(transport_line.without_ice(transport, host, port), setup=role)
+        return AgreedTransport(ours, replace(line.transport, ufrag="", password=""))
 
     def _answer_lines(
         self,
@@ -223,9 +284,13 @@ class VideoStream:
         yield from _feedback_lines(listed, together=video_codec.all_formats(line.media))
         if line.media.rtcp_mux:
             yield attribute("rtcp-mux")
-        if line.orientation and agreed.direction.receives:
-            yield attribute("extmap", f"{line.orientation}/recvonly {ORIENTATION_URI}")
+            if agreed.transport is not None and line.media.has("rtcp-rsize"):
+                yield attribute("rtcp-rsize")
+        yield from header_extension.lines(agreed.extensions)
+        yield from simulcast.lines(agreed.layers)
         yield from self._marks(labelled or line.media.has("content"), labelled)
+        if agreed.transport is not None:
+            yield from self._transport_lines(agreed.transport.local, agreed.mid, agreed.direction)
         if keys is not None:
             yield attribute("crypto", str(keys[1]))
         yield attribute(agreed.direction.value)
@@ -241,46 +306,105 @@ class VideoStream:
         if labelled:
             yield attribute("label", self.label)
 
+    def _transport_lines(self, ours: TransportParameters, mid: str, direction: Direction) -> Iterator[Line]:
+        """``mid``: empty: it is not bundled."""
+        if mid:
+            yield attribute("mid", mid)
+        if direction.sends:
+            yield attribute("msid", f"{self._content} {self._content}-picture")
+        yield from transport_line.lines(ours, candidates=False)
+
     # Ours
 
-    def offer(self, place: int, port: int, *, hold: bool, secure: bool | None, labelled: bool) -> MediaDescription:
+    def offer(
+        self,
+        place: int,
+        host: str,
+        port: int,
+        *,
+        hold: bool,
+        secure: bool | None,
+        labelled: bool,
+        transport: TransportParameters | None = None,
+        bundled: bool = False,
+        avoid: Collection[int] = (),
+    ) -> MediaDescription:
         """The line for an offer.
 
         Args:
             secure: as for :meth:`.offer.Negotiator.offer`.
+            transport: the voice's; None: DTLS is not offered.
+            bundled: the line is to share it.
+            avoid: payload types of the voice, where it does.
         """
-        proto, crypto = self._keys.security(secure, self._proto if self.agreed is not None else None)
+        proto, crypto = self._security(secure, transport)
+        if transport is not None and not bundled:
+            transport = transport_line.without_ice(transport, host, port)
         direction = Direction.SENDONLY if hold else Direction.SENDRECV
-        numbers = self._reserved()
-        listed = tuple(self._listed(numbers))
-        self._offered = _Offered(place, proto, listed, crypto, direction, numbers)
-        lines = tuple(self._offer_lines(listed, crypto, direction, labelled))
+        numbers = self._reserved(avoid)
+        listed = tuple(self._listed(numbers, bundled=bundled))
+        self._offered = _Offered(place, proto, listed, crypto, direction, numbers, transport, bundled)
+        lines = tuple(self._offer_lines(listed, self._offered, labelled))
         return MediaDescription("video", port, proto, _formats(listed), lines)
 
-    def _listed(self, numbers: Numbers) -> Iterator[VideoEntry]:
-        sent = self.agreed.send if self.agreed else None
-        for codec in sorted(self._capabilities.offered(), key=lambda codec: not _is(codec, sent)):
-            number = numbers.take(codec)
-            if number is not None:
-                again = numbers.take(Retransmission(number)) if codec.repeats else None
-                yield VideoEntry(codec, number, {}, again or 0, video_codec.FEEDBACK)
+    def _security(self, secure: bool | None, transport: TransportParameters | None) -> tuple[str, tuple[Crypto, ...]]:
+        before = self._proto if self.agreed is not None else None
+        if transport is None:
+            return self._keys.security(secure, before)
+        return before or transport_line.PROTO, ()
 
-    def _offer_lines(
-        self, listed: tuple[VideoEntry, ...], crypto: tuple[Crypto, ...], direction: Direction, labelled: bool
-    ) -> Iterator[Line]:
+    def _listed(self, numbers: Numbers, *, bundled: bool) -> Iterator[VideoEntry]:
+        sent = self.agreed.send if self.agreed else None
+        known = set(numbers.meaning.values()) if bundled and self.agreed else None
+        codecs = self._capabilities.offered_to_browsers() if bundled else self._capabilities.offered()
+        cc = self._ids(bundled=bundled).transport_sequence
+        feedback = video_codec.FEEDBACK if cc else _without(video_codec.FEEDBACK, "transport-cc")
+        for codec in sorted(codecs, key=lambda codec: not _is(codec, sent)):
+            # Inside a bundled call no format is new: its number might mean something on another m-line.
+            number = numbers.take(codec) if known is None or codec in known else None
+            if number is None:
+                continue
+            repeats = codec.repeats if known is None else Retransmission(number) in known
+            again = numbers.take(Retransmission(number)) if repeats else None
+            yield VideoEntry(codec, number, {}, again or 0, feedback)
+
+    def _ids(self, *, bundled: bool) -> Extensions:
+        """Extension ids to offer: those in use, inside a call."""
+        if self.agreed is not None:
+            return self.agreed.extensions
+        return header_extension.FIRST_BUNDLED if bundled else header_extension.FIRST
+
+    def _offer_lines(self, listed: tuple[VideoEntry, ...], offered: _Offered, labelled: bool) -> Iterator[Line]:
         yield from self._bandwidth()
         for entry in listed:
             yield from _format_lines(entry, video_codec.our_fmtp(entry.codec, self._capabilities))
         yield attribute("imageattr", image_attribute.offered(self._capabilities.max_fs))
         yield from _feedback_lines(listed, together=True)
         yield attribute("rtcp-mux")
-        yield from self._marks(labelled, labelled)
-        for key in crypto:
+        yield from header_extension.lines(self._ids(bundled=offered.bundled))
+        if self.agreed is not None:
+            yield from simulcast.lines(self.agreed.layers)
+        yield from self._marks(labelled or (offered.bundled and self._content != "main"), labelled)
+        if offered.transport is not None:
+            mid = self.mid(offered.place) if offered.bundled else ""
+            yield from self._transport_lines(replace(offered.transport, setup=Setup.ACTPASS), mid, offered.direction)
+        for key in offered.crypto:
             yield attribute("crypto", str(key))
-        yield attribute(direction.value)
+        yield attribute(offered.direction.value)
 
-    def accept(self, description: SessionDescription) -> Answered | None:
+    @property
+    def kind(self) -> transport_line.Kind:
+        return "video" if self._content == "main" else "content"
+
+    def mid(self, place: int) -> str:
+        """Of the line in an offer of ours."""
+        return (self.agreed.mid if self.agreed else "") or str(place)
+
+    def accept(self, description: SessionDescription, bundle: transport_line.Bundle | None = None) -> Answered | None:
         """Their answer to our last offer of this line; None: it was not offered, or they refused it.
+
+        Args:
+            bundle: the voice's transport, and who shares it; None: there is none.
 
         Raises:
             Unacceptable: it can't be used.
@@ -291,14 +415,35 @@ class VideoStream:
         media = description.media[offered.place]
         if not is_video(media):
             return None
-        line = read(description, media, self._capabilities)
-        secure = line.secure or offered.proto in SECURE
-        keys = self._keys.accepted(offered.crypto, line.crypto, secure=secure)
+        line = read(description, media, self._capabilities, dtls=offered.transport is not None)
+        over = self._accepted_transport(offered, line, bundle)
+        keys = None
+        if over is None:
+            secure = line.secure or offered.proto in SECURE
+            keys = self._keys.accepted(offered.crypto, line.crypto, secure=secure)
         listed, line = _matched(offered.listed, line)
         if not listed:
             raise Unacceptable(488, 305, "the answer has none of our video codecs")
-        agreed = self._agreement(line, listed, offered.direction, keys, offered=False)
+        agreed = self._agreement(
+            line, listed, offered.direction, keys, over, bundled=offered.bundled and over is not None, offered=False
+        )
         return Answered(None, offered.place, agreed, self._reserved(), keys)
+
+    def _accepted_transport(
+        self, offered: _Offered, line: VideoLine, bundle: transport_line.Bundle | None
+    ) -> AgreedTransport | None:
+        if offered.transport is None:
+            return None
+        if line.transport is None:
+            raise Unacceptable(488, 305, "the answer has no DTLS")
+        if not offered.bundled:
+            before = self.agreed.transport if self.agreed else None
+            role = transport_line.role(offered.transport, line.transport, before)
+            ours = replace(offered.transport, setup=role)
+            return AgreedTransport(ours, replace(line.transport, ufrag="", password=""))
+        if bundle is None or offered.place not in bundle.places:
+            raise Unacceptable(488, 305, "the answer has the picture on a transport of its own")
+        return AgreedTransport(bundle.ours, bundle.theirs)
 
     def refused(self) -> None:
         """Our offer was: what was in force stays."""
@@ -322,8 +467,14 @@ class VideoStream:
         self.place, self._numbers, self.agreed = answered.place, answered.numbers, answered.agreed
         self._keys.use(answered.keys)
 
-    def _reserved(self) -> Numbers:
-        return Numbers({**self._numbers.meaning, **(self._offered.numbers.meaning if self._offered else {})})
+    def _reserved(self, avoid: Collection[int] = ()) -> Numbers:
+        offered = self._offered.numbers.meaning if self._offered else {}
+        return Numbers({**self._numbers.meaning, **offered}, avoid)
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Payload types that mean something, or would."""
+        return frozenset(self._reserved().meaning)
 
     def _agreement(
         self,
@@ -331,7 +482,9 @@ class VideoStream:
         listed: tuple[VideoEntry, ...],
         wanted: Direction,
         keys: tuple[Crypto, Crypto] | None,
+        over: AgreedTransport | None,
         *,
+        bundled: bool,
         offered: bool,
     ) -> AgreedVideo:
         """``offered``: the line is an offer of theirs."""
@@ -346,9 +499,14 @@ class VideoStream:
             send = VideoPayload(
                 chosen.codec.name, chosen.number, parameters, chosen.rtx, feedback, width=width, height=height
             )
+        receive = tuple(_receivable(line, listed)) if direction.receives else ()
+        mid = line.mid if bundled else ""
+        if over is not None:
+            numbers = (number for each in receive for number in (each.payload_type, each.rtx) if number)
+            over = replace(over, lines=(Carried(self.kind, mid, tuple(dict.fromkeys(numbers))),))
         return AgreedVideo(
             send=send,
-            receive=tuple(_receivable(line, listed)) if direction.receives else (),
+            receive=receive,
             remote=line.address,
             remote_rtcp=line.address if line.media.rtcp_mux else line.rtcp,
             rtcp_mux=line.media.rtcp_mux,
@@ -356,10 +514,20 @@ class VideoStream:
             on_hold=not line.direction.receives,
             max_bitrate=line.max_bitrate,
             label=line.media.first("label") or "",
-            orientation=line.orientation if direction.receives else 0,
+            extensions=_extensions(line.extensions, receives=direction.receives, bundled=bundled),
             srtp_send=(keys[1].suite, keys[1].material) if keys else None,
             srtp_receive=(keys[0].suite, keys[0].material) if keys else None,
+            transport=over,
+            bundled=bundled,
+            mid=mid,
+            layers=line.layers if direction.receives else (),
         )
+
+
+def _extensions(theirs: Extensions, *, receives: bool, bundled: bool) -> Extensions:
+    """In force: those of their description that make sense on this line."""
+    found = theirs if bundled else replace(theirs, mid=0)
+    return found if receives else replace(found, orientation=0, rid=0, repaired_rid=0)
 
 
 def _numbered(entries: Iterable[VideoEntry], numbers: Numbers) -> Iterator[VideoEntry]:
