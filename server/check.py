@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import platform
@@ -16,9 +17,11 @@ import httpx
 
 from bridge.io import Listener
 from bridge.media.wire import open_socket
+from bridge.resolve import Resolver, Unresolved
 from bridge.signalling.flow import Transport
 
 from . import derived, tls
+from .probe import PATIENCE, Answered, NoAnswer, ask
 from .settings import Settings, parse_address, parse_ports
 from .words import decimal, say, translated
 
@@ -46,6 +49,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _listeners(settings, running)
     yield from _http(settings, running)
     yield from _tls(settings)
+    yield from _providers(settings)
     yield from _media(settings, running)
     yield from _video(settings, running)
     yield from _codecs(settings)
@@ -157,6 +161,44 @@ def _tls(settings: Settings) -> Iterator[Finding]:
         yield Finding("error", "TLS", say("no certificate"), advice)
     else:
         yield Finding("ok", "TLS", settings.sip.tls_certificate)
+
+
+def _providers(settings: Settings) -> Iterator[Finding]:
+    """Those that we register with, all asked at once."""
+    registrars = list(dict.fromkeys(provider.registrar for provider in settings.sip.providers))
+    if not registrars:
+        return
+
+    async def all_of_them() -> list[Answered | BaseException]:
+        resolver = Resolver()
+        asked = (ask(registrar, settings.sip, resolver) for registrar in registrars)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    for registrar, outcome in zip(registrars, asyncio.run(all_of_them()), strict=True):
+        yield _provider(say("provider {registrar}", registrar=registrar), outcome)
+
+
+def _provider(subject: str, outcome: Answered | BaseException) -> Finding:
+    match outcome:
+        case Answered(code, reason, where):
+            said = say("{where} answers {code} {reason}", where=where, code=code, reason=reason)
+            if code < 500 or code == 501:  # whatever it thinks of OPTIONS from a stranger, it is there
+                return Finding("ok", subject, said)
+            return Finding("warning", subject, said, say("It takes no requests now; ask the provider if that lasts."))
+        case NoAnswer():
+            said = say("no answer from {addresses} in {seconds} s", addresses=outcome, seconds=decimal(PATIENCE, 1))
+            advice = say(
+                "Check registrar in [[sip.providers]], and that a firewall lets SIP through both ways. For TLS, see "
+                "also [sip] tls_authorities."
+            )
+            return Finding("error", subject, said, advice)
+        case Unresolved() | ValueError():
+            advice = say("Check registrar in [[sip.providers]], [sip] listen, and this machine's name servers.")
+            return Finding("error", subject, translated(str(outcome)), advice)
+        case OSError():
+            return Finding("error", subject, translated(outcome.strerror or str(outcome)), say("Mend that first."))
+        case _:
+            raise outcome
 
 
 def _media(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:

@@ -187,6 +187,21 @@ CHECK = {
     "Set [sip] tls_certificate (and tls_key) to PEM files.": (
         "Donnez des fichiers PEM à [sip] tls_certificate (et tls_key)."
     ),
+    "provider {registrar}": "fournisseur {registrar}",
+    "{where} answers {code} {reason}": "{where} répond {code} {reason}",
+    "It takes no requests now; ask the provider if that lasts.": (
+        "Il n'accepte pas de requêtes pour le moment; si cela dure, demandez au fournisseur."
+    ),
+    "no answer from {addresses} in {seconds} s": "pas de réponse de {addresses} en {seconds} s",
+    "Check registrar in [[sip.providers]], and that a firewall lets SIP through both ways. For TLS, see also [sip] "
+    "tls_authorities.": (
+        "Vérifiez registrar dans [[sip.providers]], et qu'un pare-feu laisse passer SIP dans les deux sens. Pour TLS, "
+        "voyez aussi [sip] tls_authorities."
+    ),
+    "Check registrar in [[sip.providers]], [sip] listen, and this machine's name servers.": (
+        "Vérifiez registrar dans [[sip.providers]], [sip] listen et les serveurs de noms de cette machine."
+    ),
+    "Mend that first.": "Corrigez d'abord cela.",
     "media ports": "ports de média",
     "{ports} serve the running bridge": "{ports} servent au pont en marche",
     "none of {ports} is free: {error}": "aucun de {ports} n'est libre : {error}",

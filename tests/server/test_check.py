@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from server import check
+from bridge.signalling.message import Request, Response, parse
+from server import check, probe
 from server.check import Finding, examine
 from server.settings import Settings, load
 
@@ -83,6 +85,86 @@ def test_each_fault_is_an_error_with_advice(settings: Any, flags: Any, subject: 
     assert finding.verdict == "error"
     assert says in finding.detail
     assert finding.advice
+
+
+class Server:
+    """A registrar at a port of its own that answers every request with one code; 0: with nothing."""
+
+    def __init__(self, code: int) -> None:
+        self.code, self.got = code, []  # type: tuple[int, list[Request]]
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.uri = f"sip:127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while True:
+            data, there = self._socket.recvfrom(4096)
+            if not data:
+                return
+            request = parse(data)
+            assert isinstance(request, Request)
+            self.got.append(request)
+            if self.code:
+                self._socket.sendto(bytes(Response.answering(request, self.code, tag="t")), there)
+
+    def __enter__(self) -> Server:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", self._socket.getsockname())
+        self._thread.join()
+        self._socket.close()
+
+
+def provider(settings: Any, registrar: str, listen: str = "udp:127.0.0.1:0") -> Finding:
+    flags = {"listen": (listen,), "providers": ({"registrar": registrar, "user": "salle"},)}
+    (finding,) = check._providers(settings(sip=flags))
+    return finding
+
+
+@pytest.mark.parametrize(("code", "verdict"), [(200, "ok"), (404, "ok"), (401, "ok"), (501, "ok"), (503, "warning")])
+def test_a_provider_that_answers_is_there_whatever_it_says(settings: Any, code: int, verdict: str) -> None:
+    with Server(code) as server:
+        finding = provider(settings, server.uri)
+    assert finding.verdict == verdict
+    assert f"udp:127.0.0.1:{server.uri.rpartition(':')[2]} answers {code}" in finding.detail
+    assert [request.method for request in server.got] == ["OPTIONS"]
+    assert bool(finding.advice) is (verdict != "ok")
+
+
+def test_a_provider_that_says_nothing_is_an_error(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "PATIENCE", 0.2)
+    with Server(0) as server:
+        finding = provider(settings, server.uri)
+    assert finding.verdict == "error"
+    assert "no answer from udp:127.0.0.1" in finding.detail
+    assert "firewall" in finding.advice
+
+
+def test_a_provider_that_refuses_connections_is_an_error(settings: Any) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as closed:
+        closed.bind(("127.0.0.1", 0))
+        uri = f"sip:127.0.0.1:{closed.getsockname()[1]};transport=tcp"
+        finding = provider(settings, uri, "tcp:127.0.0.1:0")
+    assert finding.verdict == "error"
+    assert "no answer from tcp:127.0.0.1" in finding.detail
+
+
+def test_a_provider_that_no_listener_reaches_or_nobody_knows_is_an_error(settings: Any) -> None:
+    finding = provider(settings, "sip:127.0.0.1:5060;transport=tls")
+    assert finding.verdict == "error"
+    assert "sip.listen" in finding.detail
+    assert "[sip] listen" in finding.advice
+    assert provider(settings, "sip:nowhere.invalid").verdict == "error"
+
+
+def test_providers_are_part_of_the_report(settings: Any) -> None:
+    with Server(200) as server:
+        flags = {"listen": ("udp:127.0.0.1:0",), "providers": ({"registrar": server.uri, "user": "salle"},)}
+        assert found(settings(sip=flags), "provider").verdict == "ok"
 
 
 def test_more_workers_than_cores_is_a_warning(settings: Any) -> None:
