@@ -40,17 +40,35 @@ app = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 
-Config = Annotated[Path | None, typer.Option("--config", help=say("TOML file; default: visiopont.toml if it is there"))]
-SipFlag = Annotated[list[str] | None, typer.Option("--sip", help=say("listener, as udp:127.0.0.1:5060; repeatable"))]
-HttpFlag = Annotated[str | None, typer.Option("--http", help=say("HTTP address, as 127.0.0.1:8080; '' for none"))]
-PortsFlag = Annotated[str | None, typer.Option("--media-ports", help=say("UDP port range, as 16000-16255"))]
-VideoFlag = Annotated[
-    str | None, typer.Option("--video-ports", help=say("UDP port range for pictures, as 17000-17255; '' for none"))
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar=say("FILE"), help=say("TOML file; default: visiopont.toml if it is there")),
 ]
-WorkersFlag = Annotated[int | None, typer.Option("--workers", help=say("media processes, one a core"))]
-DataFlag = Annotated[Path | None, typer.Option("--data", help=say("directory for what is kept"))]
+SipFlag = Annotated[
+    list[str] | None,
+    typer.Option("--sip", metavar=say("ADDRESS"), help=say("listener, as udp:127.0.0.1:5060; repeatable")),
+]
+HttpFlag = Annotated[
+    str | None, typer.Option("--http", metavar=say("ADDRESS"), help=say("HTTP address, as 127.0.0.1:8080; '' for none"))
+]
+PortsFlag = Annotated[
+    str | None, typer.Option("--media-ports", metavar="PORTS", help=say("UDP port range, as 16000-16255"))
+]
+VideoFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--video-ports", metavar="PORTS", help=say("UDP port range for pictures, as 17000-17255; '' for none")
+    ),
+]
+WorkersFlag = Annotated[
+    int | None, typer.Option("--workers", metavar=say("NUMBER"), help=say("media processes, one a core"))
+]
+DataFlag = Annotated[
+    Path | None, typer.Option("--data", metavar=say("DIRECTORY"), help=say("directory for what is kept"))
+]
 Server = Annotated[
-    str, typer.Option("--server", envvar="VISIOPONT_SERVER", help=say("the running bridge's HTTP address"))
+    str,
+    typer.Option("--server", metavar="URL", envvar="VISIOPONT_SERVER", help=say("the running bridge's HTTP address")),
 ]
 FILES = 16_384
 """Open files: :data:`bridge.io.CONNECTIONS`, HTTP, handshakes and workers, with room to spare."""
@@ -150,7 +168,9 @@ def _run(settings: Settings, *, demo: bool) -> None:
     raise typer.Exit(status)
 
 
-@app.command(cls=Command, help=say("Say what is wrong with settings, ports, codecs or clock, and what to do."))
+@app.command(
+    cls=Command, help=say("Say what is wrong with settings, ports, providers, codecs or clock, and what to do.")
+)
 def check(
     config: Config = None,
     sip: SipFlag = None,
@@ -246,8 +266,8 @@ def rooms(server: Server = DEFAULT_SERVER) -> None:
 
 @app.command(cls=Command, help=say("Dial out: call somebody into a room."))
 def call(
-    uri: Annotated[str, typer.Argument(help=say("whom to call, as sip:alice@192.0.2.7"))],
-    room: Annotated[str, typer.Option("--room", help=say("the room that the call joins"))],
+    uri: Annotated[str, typer.Argument(metavar="URI", help=say("whom to call, as sip:alice@192.0.2.7"))],
+    room: Annotated[str, typer.Option("--room", metavar=say("ROOM"), help=say("the room that the call joins"))],
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help=say("tell how the call went"))] = True,
     server: Server = DEFAULT_SERVER,
 ) -> None:
@@ -292,9 +312,11 @@ def _events(server: str) -> Iterator[Iterator[dict[str, Any]]]:
 
 @app.command(cls=Command, help=say("Send a participant's terminal to somebody else: it calls them and leaves here."))
 def transfer(
-    room: Annotated[str, typer.Argument(help=say("the room that it is in"))],
-    participant: Annotated[int, typer.Argument(help=say("its number, as `visiopont rooms` shows it"))],
-    uri: Annotated[str, typer.Argument(help=say("whom to call, as sip:alice@192.0.2.7"))],
+    room: Annotated[str, typer.Argument(metavar=say("ROOM"), help=say("the room that it is in"))],
+    participant: Annotated[
+        int, typer.Argument(metavar="PARTICIPANT", help=say("its number, as `visiopont rooms` shows it"))
+    ],
+    uri: Annotated[str, typer.Argument(metavar="URI", help=say("whom to call, as sip:alice@192.0.2.7"))],
     server: Server = DEFAULT_SERVER,
 ) -> None:
     path = f"/api/v1/rooms/{quote(room, safe='')}/participants/{participant}/transfer"
@@ -304,8 +326,8 @@ def transfer(
 
 @app.command(cls=Command, help=say("Write what a room sees to a PNG file."))
 def snapshot(
-    room: Annotated[str, typer.Argument(help=say("the room"))],
-    file: Annotated[Path, typer.Option("--out", help=say("the file to write"))],
+    room: Annotated[str, typer.Argument(metavar=say("ROOM"), help=say("the room"))],
+    file: Annotated[Path, typer.Option("--out", metavar=say("FILE"), help=say("the file to write"))],
     server: Server = DEFAULT_SERVER,
 ) -> None:
     answer = _reach(server, "GET", f"/api/v1/rooms/{quote(room, safe='')}/snapshot")

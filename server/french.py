@@ -10,9 +10,14 @@ COMMANDS = {
     "Run the bridge with a room `demo` in which three people talk already.": (
         "Lance le pont avec une salle `demo` où trois personnes parlent déjà."
     ),
-    "Say what is wrong with settings, ports, codecs or clock, and what to do.": (
-        "Dit ce qui ne va pas (réglages, ports, codecs, horloge) et quoi faire."
+    "Say what is wrong with settings, ports, providers, codecs or clock, and what to do.": (
+        "Dit ce qui ne va pas (réglages, ports, fournisseurs, codecs, horloge) et quoi faire."
     ),
+    "FILE": "FICHIER",
+    "ADDRESS": "ADRESSE",
+    "NUMBER": "NOMBRE",
+    "DIRECTORY": "RÉPERTOIRE",
+    "ROOM": "SALLE",
     "Print the settings in force, or their reference.": "Affiche les réglages en vigueur, ou leur référence.",
     "List the rooms of a running bridge and who is in them.": (
         "Énumère les salles d'un pont en marche et qui s'y trouve."
@@ -450,6 +455,35 @@ ROOMS = {
 }
 """What rooms say."""
 
+REACH = {
+    "DNS says nothing about {name} ({error}): check this machine's name servers, or call an IP address": (
+        "le DNS ne dit rien de {name} ({error}) : vérifiez les serveurs de noms de cette machine, ou appelez une "
+        "adresse IP"
+    ),
+    "DNS took longer than {limit} s for {uri}: check this machine's name servers": (
+        "le DNS a mis plus de {limit} s pour {uri} : vérifiez les serveurs de noms de cette machine"
+    ),
+    "DNS has no address for {uri}: check the name's spelling": (
+        "le DNS n'a pas d'adresse pour {uri} : vérifiez l'orthographe du nom"
+    ),
+    "{uri} is no SIP URI ({error}): write it as in sip:name@host": (
+        "{uri} n'est pas une adresse SIP ({error}) : écrivez-la comme sip:nom@hôte"
+    ),
+    "{uri} has no host to ask: write it as in sip:name@host": (
+        "{uri} ne nomme aucun hôte : écrivez-la comme sip:nom@hôte"
+    ),
+    "{uri} needs {transport}, which has no listener here: add one to the settings (sip.listen)": (
+        "{uri} demande {transport}, pour lequel rien n'écoute ici : ajoutez un point d'écoute aux réglages (sip.listen)"
+    ),
+    "{uri} asks for transport {transport}, by which nothing can be called: leave it out": (
+        "{uri} demande le transport {transport}, par lequel rien ne peut être appelé : omettez-le"
+    ),
+    "no listener here reaches that address by {wanted}: add one to the settings (sip.listen)": (
+        "aucun point d'écoute d'ici n'atteint cette adresse par {wanted} : ajoutez-en un aux réglages (sip.listen)"
+    ),
+}
+"""Why somebody can't be reached."""
+
 API = {
     "No such room": "Salle inconnue",
     "No such participant": "Participant inconnu",
@@ -513,4 +547,4 @@ SYSTEM = {
 }
 """What the system says."""
 
-FRENCH: Mapping[str, str] = COMMANDS | ANSWERS | TOP | CHECK | SETTINGS | ROOMS | API | SYSTEM
+FRENCH: Mapping[str, str] = COMMANDS | ANSWERS | TOP | CHECK | SETTINGS | ROOMS | REACH | API | SYSTEM

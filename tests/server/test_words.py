@@ -31,7 +31,7 @@ NAMES = {"visiopont", "Visiopont", "Python", "TLS", "HTTP", "SIP", "BFCP"}
 """What is called the same in both."""
 PARAMETERS = {"ok", "warning", "error", "call"}
 """Words for programs among the arguments."""
-ENGINE = ("bridge/conference", "bridge/io.py", "bridge/media/codecs/__init__.py", "server")
+ENGINE = ("bridge/conference", "bridge/io.py", "bridge/resolve.py", "bridge/media/codecs/__init__.py", "server")
 """Whose errors reach a person through the API, the command line or ``check``."""
 INSIDE = {
     "make.py": "makes the prompts, run by who builds the package",
@@ -118,6 +118,15 @@ def test_nothing_is_shown_that_is_not_in_both_languages(name: str) -> None:
                 words = set(re.findall(r"[A-Za-z]{3,}", re.sub(r"\[/?\w+\]", "", text)))
                 untold += [(call.lineno, word) for word in words - NAMES - PARAMETERS]
     assert untold == []
+
+
+def test_every_option_and_argument_says_in_words_what_it_wants() -> None:
+    """Else the library writes its own, in English."""
+    mute = []
+    for name, call in calls(ROOT / "server" / "cli.py"):
+        if name in ("Option", "Argument") and "metavar" not in {word.arg for word in call.keywords}:
+            mute.append(ast.unparse(call.args[0]) if call.args else str(call.lineno))
+    assert mute == ["'--markdown'", "'--wait/--no-wait'", "'--once'"], "switches want nothing"
 
 
 def made(node: ast.expr) -> tuple[str, list[str]]:
