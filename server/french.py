@@ -153,8 +153,8 @@ TOP = {
     "level": "niveau",
     "codec": "codec",
     "loss": "pertes",
-    "jitter": "gigue",
-    "delay": "tampon",
+    "jitter ms": "gigue ms",
+    "delay ms": "tampon ms",
     "rtt ms": "a-r ms",
 }
 """``visiopont top``."""

@@ -167,7 +167,7 @@ def _room(room: Json, share: int) -> tuple[Table, int]:
         name += f" {say('(locked)')}"
     table = _table(name, 16)
     _words(table, say("level"), say("codec"))
-    _figures(table, say("loss"), say("jitter"), say("delay"), say("rtt ms"))
+    _figures(table, say("loss"), say("jitter ms"), say("delay ms"), say("rtt ms"))
     people = room["participants"]
     presenter = room.get("presenter")
 
