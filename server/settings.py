@@ -191,7 +191,11 @@ class Webrtc(Section):
 class Rooms(Section):
     """Conference rooms."""
 
-    ad_hoc: bool = Field(default=True, description="dialling a name, or keying a number, that is no room's opens one")
+    ad_hoc: bool = Field(
+        default=True,
+        description="dialling a name, or keying a number at an entry, that is no room's opens one; off: such calls get "
+        "404, and such numbers are said to be wrong",
+    )
     language: Literal["fr-CA", "en-CA"] = Field(default="fr-CA", description="language of the prompts")
     prompts: tuple[str, ...] = Field(
         default=(),

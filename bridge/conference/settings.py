@@ -43,7 +43,7 @@ _SWITCHES = (
 _WHOLE = {"capacity": (1, 100_000), "loudest": (1, 64)}
 _SECONDS = {"max_duration": 7 * 86400.0, "host_grace": 86400.0}
 _PIN = re.compile(r"[0-9]{4,16}")
-"""Four digits and three tries a call leave a guesser one chance in 3,333."""
+"""How long four digits hold out is in :mod:`.tries`."""
 TITLE = 200
 """Characters; it goes into every conference-info document."""
 FILE_NAME = 1024
@@ -71,7 +71,8 @@ class RoomSettings:
     host_pin: str = dataclasses.field(default="", repr=False)
     """PIN of hosts; empty: nobody becomes host by PIN."""
     guest_pin: str = dataclasses.field(default="", repr=False)
-    """PIN of guests; empty: they need none."""
+    """PIN of guests; empty: they need none. After nine wrong PINs a caller has one more every ten minutes; all callers of
+    one address, after sixty, one every two minutes."""
     lobby: LobbyPolicy = "off"
     """``until-host``: guests wait for the first host; ``until-admitted``: until a host or operator admits them."""
     capacity: int = 3000

@@ -150,6 +150,20 @@ def test_three_wrong_pins_end_the_call_and_the_right_one_lets_in() -> None:
     assert status.snapshot.participants[0].role == "host"
 
 
+@pytest.mark.parametrize("ad_hoc", [True, False])
+def test_a_number_that_is_no_rooms_opens_one_by_key_only_where_it_would_by_dialling(ad_hoc: bool) -> None:
+    house = House(ad_hoc=ad_hoc, entries={"accueil": "fr-CA"})
+    house.focus.add_room(RoomSettings(name="conseil", number="4100"))
+    phone = Terminal(house, "192.0.2.11")
+    phone.dial("accueil")
+    house.run(2)
+    [spec] = house.notes.streams.values()
+    house.press(spec.stream, "7777#")
+    house.run(1)
+    assert [status.snapshot.name for status in house.focus.rooms()] == (["7777"] if ad_hoc else [])
+    assert ("no-such-room" in house.spoken(stream=spec.stream)) is not ad_hoc
+
+
 def test_who_dials_anew_for_more_pins_is_soon_told_to_wait() -> None:
     house = House(ad_hoc=False)
     house.focus.add_room(RoomSettings(name="conseil", number="4100", guest_pin="5678"))
