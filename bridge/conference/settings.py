@@ -71,8 +71,8 @@ class RoomSettings:
     host_pin: str = dataclasses.field(default="", repr=False)
     """PIN of hosts; empty: nobody becomes host by PIN."""
     guest_pin: str = dataclasses.field(default="", repr=False)
-    """PIN of guests; empty: they need none. After nine wrong PINs a caller has one more every ten minutes; all callers of
-    one address, after sixty, one every two minutes."""
+    """PIN of guests; empty: they need none. After nine wrong PINs a caller has one more every ten minutes; all callers
+    of one address, after sixty, one every two minutes."""
     lobby: LobbyPolicy = "off"
     """``until-host``: guests wait for the first host; ``until-admitted``: until a host or operator admits them."""
     capacity: int = 3000
