@@ -18,10 +18,12 @@ from bridge.signalling.endpoint import Endpoint
 from bridge.signalling.endpoint_settings import EndpointSettings
 from bridge.signalling.flow import Flow
 from bridge.signalling.offer import Capabilities, Negotiator, Unacceptable
-from bridge.worker.protocol import Command, DropStream, StreamReport
+from bridge.worker.protocol import Command, Datagrams, DropStream, StreamReport
 
 from .leg import Hearing, Leg
 from .placement import Full, Placement
+from .transports import BY_WEB, Transports, TransportSettings
+from .transports import Leg as Carried
 from .video import NOWHERE, Sight, VideoPlane
 
 log = structlog.get_logger("calls")
@@ -72,9 +74,15 @@ class Calls:
         media_host: str = "",
         cname: str = "visiopont",
         video: VideoPlane | None = None,
+        transports: TransportSettings | None = None,
     ) -> None:
-        """``media_host``: the address in our SDP; empty: the one by which the peer's signalling reaches us."""
+        """
+        Args:
+            media_host: the address in our SDP; empty: the one by which the peer's signalling reaches us.
+            transports: None: nobody keys by DTLS.
+        """
         self._video = video
+        self._transports = Transports(transports, send, self.stream_number, self) if transports else None
         self._endpoint, self._settings, self._placement = endpoint, settings, placement
         self._capabilities, self._send, self._user = capabilities, send, user
         self._rng, self._random_bytes = rng, random_bytes
@@ -94,8 +102,13 @@ class Calls:
         self._last_stream += 1
         return self._last_stream
 
-    def _leg(self, call: int, worker: int, flow: Flow, offer: bytes | None, *, pictures: bool) -> Leg:
-        """``offer``: theirs. Raises :class:`~.placement.Full`."""
+    def _leg(self, call: int, worker: int, flow: Flow, offer: bytes | None, now: float, *, pictures: bool) -> Leg:
+        """``offer``: theirs.
+
+        Raises:
+            Full: no worker has room for it.
+            Unacceptable: the offer is none that we can answer.
+        """
         stream = self.stream_number()
         port = self._placement.put(worker, stream)
         host = self._media_host or self._settings.contact(flow)[0]
@@ -104,9 +117,25 @@ class Calls:
         negotiator = Negotiator(self._capabilities, self._random_bytes, session_id, video)
         leg = Leg(call, stream, worker, port, host, negotiator, self._cname, flow.remote[0], pictures=pictures)
         self.by_stream[stream] = leg
+        try:
+            self._secure(leg, offer, flow, now)
+        except (Full, Unacceptable):
+            self._drop_all(leg, now)
+            raise
         if self._video and pictures:
             self._video.prepare(leg, worker, offer)
         return leg
+
+    def _secure(self, leg: Leg, offer: bytes | None, flow: Flow, now: float) -> None:
+        """Have the transports that the call needs. Raises as :meth:`_leg`."""
+        if self._transports is None:
+            return
+        if offer is None:
+            self._transports.offering(leg, now, web=flow.transport in BY_WEB)
+        else:
+            self._transports.offered(leg, offer, now)
+        if leg.transports:
+            self._placement.latched(leg.worker, leg.stream)  # its own port is for the next caller
 
     def place(self, leg: Leg, hearing: Hearing, now: float, sight: Sight = NOWHERE) -> None:
         """What the participant hears and sees, and is heard and seen by, has changed; the worker too, perhaps."""
@@ -123,6 +152,8 @@ class Calls:
         if spec is not None and spec != leg.told:
             leg.told = spec
             self._send(leg.worker, spec)
+        if self._transports:
+            self._transports.tell(leg)
         if self._video:
             self._video.tell(leg)
 
@@ -130,7 +161,13 @@ class Calls:
         """It came to where there are none: its video is ended, the voice goes on."""
         leg.pictures = False
         if (leg.seen or leg.shown) and leg.moving is None:
-            self._endpoint.offer(leg.call, leg.negotiator.offer(leg.local), now)
+            self._endpoint.offer(leg.call, self._offer(leg, now), now)
+
+    def _offer(self, leg: Leg, now: float) -> bytes:
+        """Another one inside the call."""
+        if leg.moving is None and self._transports:
+            self._transports.offering(leg, now)
+        return leg.negotiator.offer(leg.moving.local if leg.moving else leg.local)
 
     def _move(self, leg: Leg, worker: int, now: float) -> None:
         """Its room lives in another worker: offer the peer that worker's address, and follow when it has agreed."""
@@ -146,16 +183,22 @@ class Calls:
         )
         leg.moving.floor = leg.floor
         self.by_stream[stream] = leg
+        if self._transports and leg.transports:
+            leg.moving.transports = self._transports.moving(leg, worker, now)
+            self._placement.latched(worker, stream)
         if self._video and leg.video is not None:
             self._video.prepare(leg.moving, worker, None)
-        self._endpoint.offer(leg.call, leg.negotiator.offer(leg.moving.local), now)
+        self._endpoint.offer(leg.call, self._offer(leg, now), now)
 
     def _moved(self, leg: Leg) -> None:
         there, leg.moving = leg.moving, None
         if there is None:
             return
         self._drop(leg)
+        if self._transports:
+            self._transports.left(leg.worker, leg.transports)
         leg.stream, leg.worker, leg.port, leg.told = there.stream, there.worker, there.port, None
+        leg.transports = there.transports
         if self._video:
             self._video.take_over(leg, there)
 
@@ -181,9 +224,11 @@ class Calls:
         self.by_stream.pop(leg.stream, None)
         self.reports.pop(leg.stream, None)
 
-    def _drop_all(self, leg: Leg) -> None:
+    def _drop_all(self, leg: Leg, now: float) -> None:
         """The call is over for good."""
         self._drop(leg)
+        if self._transports:
+            self._transports.drop(leg, now)
         if self._video:
             self._video.drop_floor(leg)
 
@@ -205,10 +250,13 @@ class Calls:
             pictures: there are some where it is bound for.
         """
         try:
-            leg = self._leg(event.call, worker, event.flow, event.offer, pictures=pictures)
+            leg = self._leg(event.call, worker, event.flow, event.offer, now, pictures=pictures)
         except Full:
             wait = self._settings.retry_after
             self._endpoint.reject(event.call, 503, now, retry_after=wait + self._rng.randint(0, wait))
+            return None
+        except Unacceptable as error:
+            self._unacceptable(event, error, now)
             return None
         leg.hearing, leg.sight = hearing, sight
         leg.proved = event.flow.transport.reliable
@@ -220,8 +268,8 @@ class Calls:
                 sdp, _ = leg.negotiator.answer(event.offer, leg.local)
         except Unacceptable as error:
             self.by_call.pop(event.call)
-            self._drop_all(leg)
-            self._endpoint.reject(event.call, error.code, now, str(error), headers=[error.header(leg.host)])
+            self._drop_all(leg, now)
+            self._unacceptable(event, error, now)
             return None
         # Some phones (pyVoIP) take no 200 that comes before any provisional response.
         self._endpoint.ring(event.call, now)
@@ -229,6 +277,10 @@ class Calls:
         if event.offer is not None:
             self._agreed(leg, now)
         return leg
+
+    def _unacceptable(self, event: sip.IncomingCall, error: Unacceptable, now: float) -> None:
+        host = self._media_host or self._settings.contact(event.flow)[0]
+        self._endpoint.reject(event.call, error.code, now, str(error), headers=[error.header(host)])
 
     # Calls that we make
 
@@ -256,13 +308,13 @@ class Calls:
             raise ValueError(f"nowhere to send a call to {uri}")
         host = self._settings.contact(targets[0])[0]
         from_uri = from_uri or f"sip:{from_user}@{f'[{host}]' if ':' in host else host}"
-        leg = self._leg(0, worker, targets[0], None, pictures=pictures)
+        leg = self._leg(0, worker, targets[0], None, now, pictures=pictures)
         leg.hearing = hearing
         dialled = _Dialled(uri, tuple(targets), from_uri, from_display, None, tuple(headers))
         try:
             self._invite(leg, dialled, now)
         except ValueError:
-            self._drop_all(leg)
+            self._drop_all(leg, now)
             raise
         return leg
 
@@ -318,7 +370,7 @@ class Calls:
             self.hangup(leg, now, f"bad answer: {error}")
             return
         self._moved(leg)
-        self._agreed(leg, now)
+        self._agreed(leg, now, answer=True)
 
     def offered(self, event: sip.OfferReceived, now: float) -> None:
         """re-INVITE or UPDATE: hold, resume, another codec, another address."""
@@ -326,17 +378,20 @@ class Calls:
         if leg is None:
             self._endpoint.refuse(event.call, 481, now)
             return
-        if self._video and leg.pictures and event.body is not None:
-            self._video.prepare(leg.moving or leg, (leg.moving or leg).worker, event.body)
-        local = leg.moving.local if leg.moving else leg.local
         if event.body is None:
-            self._endpoint.accept(event.call, leg.negotiator.offer(local), now)
+            self._endpoint.accept(event.call, self._offer(leg, now), now)
             return
+        there = leg.moving or leg
         try:
-            sdp, _ = leg.negotiator.answer(event.body, local)
-        except Unacceptable as error:
+            if self._transports:
+                self._transports.offered(there, event.body, now)
+            if self._video and leg.pictures:
+                self._video.prepare(there, there.worker, event.body)
+            sdp, _ = leg.negotiator.answer(event.body, there.local)
+        except (Unacceptable, Full) as error:
             log.info("offer refused", call=leg.call, reason=str(error))
-            self._endpoint.refuse(event.call, error.code, now, [error.header(leg.host)])
+            refusal = error if isinstance(error, Unacceptable) else Unacceptable(503, 399, str(error))
+            self._endpoint.refuse(event.call, refusal.code, now, [refusal.header(leg.host)])
             return
         self._endpoint.accept(event.call, sdp, now)
         self._moved(leg)
@@ -354,16 +409,34 @@ class Calls:
             leg.negotiator.refused()
             self._not_moved(leg, now)
 
-    def _agreed(self, leg: Leg, now: float) -> None:
+    def _agreed(self, leg: Leg, now: float, *, answer: bool = False) -> None:
+        """``answer``: by one of theirs."""
         leg.listened |= leg.agreed is not None and not leg.agreed.on_hold
+        if self._transports:
+            self._transports.agreed(leg, now, answer=answer)
         self.tell(leg)
         if leg.call not in self._up:
-            self._up.add(leg.call)
-            self._user.call_up(leg, now)
+            self._come_up(leg, now)
             return
         self._user.call_changed(leg, now)
         if leg.hearing.room and self._placement.worker_of(leg.hearing.room) != leg.worker:
             self.place(leg, leg.hearing, now, leg.sight)
+
+    def _come_up(self, leg: Leg, now: float) -> None:
+        """As soon as sound can pass: nobody is to miss the first words that it is told."""
+        if leg.keyed and leg.agreed is not None and leg.call in self.by_call and leg.call not in self._up:
+            self._up.add(leg.call)
+            self._user.call_up(leg, now)
+
+    def transport_changed(self, leg: Carried, now: float) -> None:
+        """A path or keys are others now."""
+        if isinstance(leg, Leg):
+            self.tell(leg)
+            self._come_up(leg, now)
+
+    def transport_broken(self, leg: Carried, reason: str, now: float) -> None:
+        if isinstance(leg, Leg):
+            self.hangup(leg, now, reason)
 
     def ended(self, event: sip.CallEnded, now: float) -> None:
         leg, dialled = self.by_call.pop(event.call, None), self._dialled.pop(event.call, None)
@@ -374,12 +447,12 @@ class Calls:
             return
         if leg.moving is not None:
             self._never_there(leg.moving)
-        self._drop_all(leg)
+        self._drop_all(leg, now)
         self._user.call_over(leg, event.code, event.reason, event.local, now)
 
     def _again(self, leg: Leg, dialled: _Dialled, now: float) -> bool:
         """Whoever refuses an offer of SRTP may take a plain one, where settings let it."""
-        if dialled.secure is False or self._capabilities.srtp != "offered":
+        if dialled.secure is False or self._capabilities.srtp != "offered" or leg.transports:
             return False
         dialled.secure, dialled.early = False, None
         leg.negotiator.refused()
@@ -391,6 +464,20 @@ class Calls:
         self._endpoint.hangup(leg.call, now, reason)
 
     # What the workers tell
+
+    def arrived(self, event: Datagrams, now: float) -> None:
+        """STUN and DTLS."""
+        if self._transports:
+            self._transports.arrived(event, now)
+
+    def expire(self, now: float) -> None:
+        """A time of the transports' has come, perhaps."""
+        due = self.deadline()
+        if self._transports and due is not None and due <= now:
+            self._transports.expire(now)
+
+    def deadline(self) -> float | None:
+        return self._transports.deadline() if self._transports else None
 
     def latched(self, worker: int, stream: int, host: str) -> None:
         self._placement.latched(worker, stream)

@@ -48,6 +48,7 @@ from .room import Room
 from .settings import RoomSettings
 from .stage import Stage
 from .status import RoomStatus, statuses
+from .transports import TransportSettings
 from .tries import Tries
 from .video import VideoPlane, VideoSettings
 from .watch import Watch
@@ -104,11 +105,13 @@ class Focus:
         random_bytes: Callable[[int], bytes],
         video: VideoSettings | None = None,
         floor: FloorPorts | None = None,
+        transports: TransportSettings | None = None,
     ) -> None:
         """
         Args:
             video: None: nobody has a picture.
             floor: where terminals ask by BFCP for the right to show something; None: nowhere.
+            transports: the gateway for browsers, and for phones that key by DTLS; None: neither is served.
         """
         self._video = VideoPlane(video, lambda: self._calls.stream_number()) if video else None
         self._last_snapshot = 0
@@ -136,6 +139,7 @@ class Focus:
             random_bytes=random_bytes,
             media_host=settings.media_host,
             video=self._video,
+            transports=transports,
         )
         self._parties = Parties()
         self.attendance = Attendance(self._house, self._parties, self._calls, endpoint)
@@ -189,9 +193,11 @@ class Focus:
             yield self._outbox.popleft()
 
     def deadline(self) -> float | None:
-        return self._alarms.deadline()
+        times = (self._alarms.deadline(), self._calls.deadline())
+        return min((when for when in times if when is not None), default=None)
 
     def expire(self, now: float) -> None:
+        self._calls.expire(now)
         for sleeper, name in self._alarms.due(now):
             sleeper.wake(name, now)
 
@@ -281,7 +287,7 @@ class Focus:
         party.language = entry or None
         party.vouched, party.role = link is not None, link.role if link else "guest"
         self._outbox.append(CallCame(party.number, event.call, event.from_uri, user, leg.call_id))
-        if event.offer is not None:  # Calls told us before we knew the party
+        if event.offer is not None and leg.keyed:  # Calls told us before we knew the party
             self.call_up(leg, now)
 
     def _can_be_called(self, uri: str) -> bool:
@@ -376,6 +382,8 @@ class Focus:
                     party = self._party_at(stream)
                     running.room.speaking(party.number if party else None, now)
                     self._stage.carry_out(running, now)
+            case media.Datagrams():
+                self._calls.arrived(event, now)
             case media.Silent(stream, seconds):
                 self._silent(stream, seconds, now)
             case media.Said(number, _):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from bridge.signalling.bfcp_line import FloorAccess
 from bridge.signalling.offer import Agreed, Local, Negotiator, PayloadFormat
+from bridge.signalling.transport_line import Kind
 from bridge.signalling.video_line import AgreedVideo
 from bridge.worker.protocol import Address, CodecSpec, SetStream, SrtpKey
 
+from .transports import Secured
 from .video import NOWHERE, LegVideo, Sight
 
 
@@ -44,6 +48,8 @@ class Leg:
     sight: Sight = NOWHERE
     pictures: bool = True
     """Where it is bound for, or is, there are pictures; else its m-lines of video are refused."""
+    transports: dict[Kind, Secured] = field(default_factory=dict)
+    """Those that key by DTLS: of the voice, and of pictures that don't share it."""
     video: LegVideo | None = None
     """Where its pictures are; None: it has none."""
     hosts: frozenset[str] = frozenset()
@@ -66,6 +72,16 @@ class Leg:
     @property
     def local(self) -> Local:
         video = self.video if self.pictures else None
+        voice = self.transports.get("audio")
+        if voice is not None:
+            return Local(
+                self.host,
+                voice.port,
+                video=voice.port if video and video.main else 0,
+                content=voice.port if video and video.content else 0,
+                transport=voice.ours,
+                pictures={kind: each.ours for kind, each in self.transports.items() if each is not voice},
+            )
         return Local(
             self.host,
             self.port,
@@ -90,6 +106,12 @@ class Leg:
         return self.negotiator.agreed
 
     @property
+    def keyed(self) -> bool:
+        """Sound can pass: there are keys, or none are needed."""
+        voice = self.transports.get("audio")
+        return voice is None or voice.keys is not None
+
+    @property
     def codec(self) -> str:
         """What we hear it in, for people to read."""
         agreed = self.negotiator.agreed
@@ -102,7 +124,7 @@ class Leg:
         if agreed is None:
             return None
         hearing = self.hearing
-        return SetStream(
+        spec = SetStream(
             stream=self.stream,
             room=hearing.room,
             port=self.port,
@@ -126,6 +148,28 @@ class Leg:
             at_home=agreed.remote is not None and agreed.remote[0] == self.peer,
             cname=self.cname,
         )
+        voice = self.transports.get("audio")
+        return spec if voice is None or agreed.transport is None else _over(spec, voice, agreed)
+
+
+def _over(spec: SetStream, voice: Secured, agreed: Agreed) -> SetStream:
+    """The same by a transport that keys by DTLS."""
+    assert agreed.transport is not None
+    pictures = (line for line in agreed.transport.lines if line.kind != "audio")
+    send, receive = voice.keys or (None, None)
+    return msgspec.structs.replace(
+        spec,
+        port=voice.port,
+        remote=voice.remote,
+        # Without rtcp-mux RTCP has an association of its own (RFC 5764 §4.1), which we have not.
+        remote_rtcp=voice.remote if agreed.rtcp_mux else None,
+        srtp_send=send,
+        srtp_receive=receive,
+        keyed=True,
+        fixed=True,
+        elsewhere=tuple(dict.fromkeys(number for line in pictures for number in line.payload_types)),
+        at_home=False,
+    )
 
 
 def _address(address: tuple[str, int] | None) -> Address | None:

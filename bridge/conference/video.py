@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from bridge.signalling.bfcp_line import FloorAccess
@@ -22,6 +23,7 @@ from bridge.signalling.media_control import (
 )
 from bridge.signalling.offer import Agreed
 from bridge.signalling.pictures import SLIDES
+from bridge.signalling.transport_line import Kind
 from bridge.signalling.video_codec import VideoCapabilities, VideoPayload
 from bridge.signalling.video_line import AgreedVideo
 from bridge.worker.protocol import Address, SrtpKey
@@ -32,7 +34,9 @@ from bridge.worker.protocol_video import (
     SetVideoRoom,
     SetVideoStream,
     VideoCommand,
+    VideoExtensions,
     VideoFormat,
+    VideoLayer,
     VideoLook,
     VideoPlace,
     VideoStreamReport,
@@ -42,6 +46,7 @@ from .participant import Language
 from .placement import Full, Placement
 from .screen import Look
 from .settings import RoomSettings
+from .transports import Secured
 
 log = structlog.get_logger("video")
 
@@ -120,7 +125,9 @@ class Leg(Protocol):
     video: LegVideo | None
     floor: FloorAccess | None
     sight: Sight
+    transports: dict[Kind, Secured]
     call: int
+    stream: int
     peer: str
     hosts: frozenset[str]
     proved: bool
@@ -213,6 +220,8 @@ class VideoPlane:
             log.warning("a call gets no picture", call=leg.call, reason=str(error))
             return None
         self.by_stream[stream] = leg
+        if leg.transports:
+            self._placement.latched(worker, stream)  # it comes to the bundle port: this one is for the next caller
         return Port(stream, port)
 
     def tell(self, leg: Leg) -> None:
@@ -266,7 +275,7 @@ class VideoPlane:
         width, height, rate = largest(send) if send else (*SIZES[0], 30.0)
         limits = [limit for limit in (agreed.max_bitrate, self.settings.max_bitrate) if limit]
         feedback = agreed.receive[0].feedback if agreed.receive else ()
-        return SetVideoStream(
+        spec = SetVideoStream(
             stream=port.stream,
             room=sight.room,
             port=port.port,
@@ -290,19 +299,34 @@ class VideoPlane:
             pli="nack pli" in feedback,
             fir="ccm fir" in feedback,
             tmmbr="ccm tmmbr" in feedback,
+            remb="goog-remb" in feedback,
+            transport_cc="transport-cc" in feedback,
             orientation=agreed.orientation,
+            extensions=_extensions(agreed),
+            mid=agreed.mid,
+            layers=tuple(
+                VideoLayer(rid=each.rid, max_width=each.max_width, max_height=each.max_height) for each in agreed.layers
+            ),
             srtp_send=SrtpKey(*agreed.srtp_send) if agreed.srtp_send else None,
             srtp_receive=SrtpKey(*agreed.srtp_receive) if agreed.srtp_receive else None,
             at_home=agreed.remote is not None and agreed.remote[0] == leg.peer,
             cname=leg.cname,
         )
+        kind: Kind = "content" if content else "video"
+        over = leg.transports.get("audio" if agreed.bundled else kind)
+        return spec if over is None or agreed.transport is None else _over(spec, over, over.carrier or leg.stream)
 
     @staticmethod
     def _at_its_own(leg: Leg, port: Port, agreed: AgreedVideo) -> bool:
         """Is that address the caller's? Pictures are forty times what voices are: nobody may point them at another
         host by writing it into a description. Its signalling, its voice or its picture has come from there, or it is
-        sent to whence its picture comes."""
-        return port.latched or agreed.remote is None or agreed.remote[0] in {leg.peer} | leg.hosts
+        sent to whence its picture comes; or a handshake says so before anything is sent."""
+        return (
+            port.latched
+            or agreed.transport is not None
+            or agreed.remote is None
+            or agreed.remote[0] in {leg.peer} | leg.hosts
+        )
 
     def latched(self, worker: int, stream: int, host: str) -> None:
         """``worker``: the video worker."""
@@ -429,6 +453,43 @@ def largest(send: VideoPayload) -> tuple[int, int, float]:
 
 def _whole(text: str | None) -> int:
     return int(text) if text and len(text) < 10 and text.isascii() and text.isdigit() else 0
+
+
+def _over(spec: SetVideoStream, over: Secured, carrier: int) -> SetVideoStream:
+    """The same by a transport that keys by DTLS."""
+    send, receive = over.keys or (None, None)
+    mux = spec.rtcp_mux
+    return msgspec.structs.replace(
+        spec,
+        bundle=carrier,
+        port=over.port,
+        remote=over.remote,
+        # Without rtcp-mux RTCP has an association of its own (RFC 5764 §4.1), which we have not: keyframes are asked
+        # for by INFO then.
+        remote_rtcp=over.remote if mux else None,
+        nack=spec.nack and mux,
+        pli=spec.pli and mux,
+        fir=spec.fir and mux,
+        tmmbr=spec.tmmbr and mux,
+        remb=spec.remb and mux,
+        transport_cc=spec.transport_cc and mux,
+        srtp_send=send,
+        srtp_receive=receive,
+        keyed=True,
+        fixed=True,
+        at_home=False,
+    )
+
+
+def _extensions(agreed: AgreedVideo) -> VideoExtensions:
+    ids = agreed.extensions
+    return VideoExtensions(
+        transport_sequence=ids.transport_sequence,
+        absolute_time=ids.absolute_time,
+        mid=ids.mid,
+        rid=ids.rid,
+        repaired_rid=ids.repaired_rid,
+    )
 
 
 def _address(address: tuple[str, int] | None) -> Address | None:

@@ -11,6 +11,7 @@ from bridge.conference.focus_event import Event
 from bridge.conference.phrase import Spoken
 from bridge.conference.presenting import FloorPorts
 from bridge.conference.settings import RoomSettings
+from bridge.conference.transports import TransportSettings
 from bridge.conference.video import VideoPorts, VideoSettings
 from bridge.signalling import event as sip
 from bridge.signalling.endpoint import Endpoint
@@ -159,7 +160,16 @@ class Terminal:
 class House(Network):
     """The bridge at 192.0.2.1, with workers 1 to N of 4 ports each."""
 
-    def __init__(self, *, workers: int = 1, video: int = 0, seed: int = 1, loss: float = 0.0, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int = 1,
+        video: int = 0,
+        seed: int = 1,
+        loss: float = 0.0,
+        transports: TransportSettings | None = None,
+        **settings: Any,
+    ) -> None:
         """``video``: so many video workers."""
         super().__init__(seed, loss=loss)
         self.terminals: dict[Endpoint, Terminal] = {}
@@ -185,6 +195,7 @@ class House(Network):
             random_bytes=self.rng.randbytes,
             video=VideoSettings(VideoCapabilities(), seen) if seen else None,
             floor=FloorPorts(5070, 5070) if seen else None,
+            transports=transports,
         )
         self.told: list[Event] = []
 
