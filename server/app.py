@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import gc
 import os
 import random
@@ -20,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bridge.conference.demo import talkers
 from bridge.conference.focus import Focus, WorkerPorts
 from bridge.conference.presenting import FloorPorts
+from bridge.conference.transports import TransportSettings
 from bridge.conference.video import VideoPorts, VideoSettings
 from bridge.io import Driver, Listener
 from bridge.resolve import Resolver, flows
@@ -31,6 +33,8 @@ from bridge.signalling.registrar import Registrar
 from bridge.worker.client import Spare, Worker
 from bridge.worker.protocol import Begin, Ready
 from bridge.worker.video.client import VIDEO, VideoWorker
+from gateways.webrtc.focus import FocusGateway
+from gateways.webrtc.identity import Identity
 
 from . import check, derived, guide, log, storage, tls
 from .api import application
@@ -205,6 +209,7 @@ class Assembly:
             random_bytes=secrets.token_bytes,
             video=video,
             floor=floor,
+            transports=self._transports(),
         )
         driver: Driver[Event] = Driver(
             endpoint,
@@ -241,6 +246,15 @@ class Assembly:
             for wanted, port in zip(self._settings.bundle_ports, self._bundles.ports, strict=True):
                 if port != wanted:
                     logger.warning("[webrtc] port is taken; another serves", wanted=wanted, port=port)
+
+    def _transports(self) -> TransportSettings | None:
+        """Of calls whose keys come by DTLS; None: settings want none."""
+        if self._bundles is None:
+            return None
+        identity = Identity(datetime.datetime.now(datetime.UTC))
+        gateway = FocusGateway(identity, secrets.token_bytes)
+        public = self._settings.webrtc.address
+        return TransportSettings(gateway, dict(enumerate(self._bundles.ports)), (public,) if public else ())
 
     async def _workers(self, control: Control) -> dict[int, WorkerPorts]:
         media = self._settings.media

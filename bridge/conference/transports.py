@@ -69,7 +69,7 @@ class TransportSettings:
     ports: Mapping[int, int]
     """Media worker -> its bundle port."""
     addresses: tuple[str, ...] = ()
-    """Of our candidates, best first; empty: the media address in our descriptions."""
+    """Of our candidates, best first; the media address in our descriptions follows."""
 
 
 @dataclass(slots=True)
@@ -191,7 +191,7 @@ class Transports:
         self._legs[name] = (leg, kind)
 
     def _described(self, leg: Leg, port: int, ours: TransportParameters) -> TransportParameters:
-        addresses = self._addresses or (leg.host,)
+        addresses = tuple(dict.fromkeys((*self._addresses, leg.host)))
         candidates = tuple(
             Candidate(str(number), HOST_PREFERENCE << 24 | (65_536 - number) << 8 | 255, address, port)
             for number, address in enumerate(addresses, 1)

@@ -139,7 +139,10 @@ def test_the_answer_is_of_the_gateway_at_the_bundle_port() -> None:
     [event] = browser.events(sip.CallAnswered)
     line = sdp.parse(event.body).media[0]
     assert (line.port, line.first("ice-ufrag"), line.first("setup")) == (BUNDLE, "our0000", "passive")
-    assert line.first("candidate") == f"1 1 udp 2130706431 203.0.113.9 {BUNDLE} typ host"
+    assert list(line.all("candidate")) == [
+        f"1 1 udp 2130706431 203.0.113.9 {BUNDLE} typ host",
+        f"2 1 udp 2130706175 192.0.2.1 {BUNDLE} typ host",
+    ]
     [remote] = desk.open_now.values()
     assert remote is not None
     assert (remote.ufrag, remote.fingerprints) == ("theirU", THEIRS.fingerprints)
