@@ -46,7 +46,7 @@ def table(results: list[Result]) -> str:
 
 def judge_quality(port: int) -> int:
     """Renew the tables of docs/quality.md; 1 where a clean path takes more than 0.1 away."""
-    lines = quality.measure(port, with_janus=bool(shutil.which("janus")))
+    lines = quality.measure(port, with_janus=bool(shutil.which("janus")), with_phones=bool(shutil.which("baresip")))
     facts = machine()
     versions = f"Python {facts['python']}, numpy {facts['numpy']}, PyAV {metadata.version('av')}"
     page.renew("quality.md", versions, quality.report(lines))
