@@ -51,8 +51,9 @@ AHEAD_FROM = 0.0003
 """Seconds of receiving that are worth a wake-up of their own before the beat (some 300 packets)."""
 AHEAD = 1.5
 """A beat's receiving begins so many times ahead as it lately took."""
-TRIM_EVERY = 250
-"""Beats (5 s) after which memory that only a stall needed goes back."""
+TRIM_EVERY = 101
+"""Beats (2 s) after which memory that only a stall needed goes back. Two or three sets of slots go round, a beat each:
+their number must not divide this, or the same set would be in use each time, and never come to lie together."""
 WATCHED_BEATS = 500
 """Beats whose durations are reported (10 s): the 99th percentile is then the fifth worst, not the worst."""
 SILENT_AFTER = 5.0
@@ -212,7 +213,7 @@ class Beat:
             self._reporter.send(now, realtime)
         if self._beats % BEATS_A_SECOND == 7:
             self._watch(now)
-        if self._beats % TRIM_EVERY == 1:
+        if self._beats % TRIM_EVERY == 31:
             for receiver in (self._media, self._control):
                 receiver.rest()
             self._pool.trim()
