@@ -123,7 +123,7 @@ class Gateway:
         """Our side of an offer in mid-call, with new ICE credentials if ``restart``. Raises KeyError."""
         transport = self._transports[id]
         if restart:
-            transport.restart()
+            transport.restart(now)
         self._settle(transport, now)
         return transport.describe(Setup.ACTPASS)
 

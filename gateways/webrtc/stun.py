@@ -161,6 +161,8 @@ def build(
 def xor_address(address: tuple[str, int], transaction: bytes) -> bytes:
     """Value of XOR-MAPPED-ADDRESS (RFC 8489 §14.2). Raises ValueError for a host that is not numeric."""
     host = ipaddress.ip_address(address[0])
+    if isinstance(host, ipaddress.IPv6Address):
+        host = host.ipv4_mapped or host  # what a socket for both families says of an IPv4 peer
     family = b"\0\1" if host.version == 4 else b"\0\2"
     return family + _xor(address[1].to_bytes(2, "big") + host.packed, transaction)
 

@@ -77,10 +77,11 @@ class Transport:
         client = self.dtls.client if self.dtls is not None else self._leads
         return self.describe(Setup.ACTIVE if client else Setup.PASSIVE)
 
-    def restart(self) -> None:
+    def restart(self, now: float) -> None:
         """New ICE credentials for an offer of ours."""
         self.ice.restart()
         self._asked_restart = True
+        self._after_ice(now)
 
     def learn(self, remote: TransportParameters, now: float) -> None:
         """The peer's description, offer or answer, came."""
@@ -88,6 +89,7 @@ class Transport:
         other = before is not None and (before.ufrag, before.password) != (remote.ufrag, remote.password)
         if other and not self._asked_restart:
             self.ice.restart()  # the peer does so (RFC 8839 §4.4.1.1.1), and not in answer to us
+            self._after_ice(now)
         self._asked_restart = self._failed = False
         if before is not None and self._other_association(before, remote):
             self._drop_association()

@@ -36,6 +36,8 @@ class Port(asyncio.DatagramProtocol):
         self.media: list[bytes] = []
         self.busy = 0.0
         """Seconds of CPU in the gateway."""
+        self.lose: Callable[[bytes, bool], bool] = lambda data, ours: False
+        """A test's own loss."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -55,6 +57,8 @@ class Port(asyncio.DatagramProtocol):
         self._socket = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+        if self.lose(data, False):
+            return
         if data and 128 <= data[0] < 192:
             self.media.append(data)
             return
@@ -70,7 +74,8 @@ class Port(asyncio.DatagramProtocol):
         when = self.gateway.deadline()
         self.busy += time.process_time() - start
         for data, flow in datagrams:
-            self._socket.sendto(data, flow.remote)
+            if not self.lose(data, True):
+                self._socket.sendto(data, flow.remote)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -95,7 +100,7 @@ class Port(asyncio.DatagramProtocol):
         return [event for event in self.events if isinstance(event, kind)]
 
     async def keys(self) -> Keys:
-        await self.until(lambda: self.of(Keys) and self.of(Connected), "keys")
+        await self.until(lambda: bool(self.of(Keys) and self.of(Connected)), "keys")
         return self.of(Keys)[-1]
 
     # ------------------------------------------------------------------------------------- descriptions

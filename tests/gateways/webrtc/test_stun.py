@@ -78,6 +78,12 @@ def test_what_others_write_reads_here(fragment: str, priority: int) -> None:
     assert ours.verified(PASSWORD)
 
 
+def test_a_mapped_or_scoped_address_is_told_plainly() -> None:
+    for written, read in (("::ffff:192.0.2.1", "192.0.2.1"), ("fe80::1%eth0", "fe80::1")):
+        attributes = [(stun.XOR_MAPPED_ADDRESS, stun.xor_address((written, 9), bytes(12)))]
+        assert stun.parse(stun.build(stun.SUCCESS, bytes(12), attributes)).mapped() == (read, 9)
+
+
 def test_errors_read_elsewhere() -> None:
     data = stun.build(stun.ERROR, bytes(12), [(stun.ERROR_CODE, stun.error_code(487))])
     assert theirs.parse_message(data).error_code == stun.parse(data).error == 487

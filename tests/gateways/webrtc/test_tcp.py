@@ -33,7 +33,8 @@ def test_empty_frames_are_left_out() -> None:
 
 
 def test_a_frame_too_long_breaks_after_those_before_it() -> None:
-    framer, got = Framer(), []
+    framer = Framer()
+    got: list[bytes] = []
     with pytest.raises(BrokenFraming):
         got.extend(framer.feed(frame(b"x") + (LARGEST + 1).to_bytes(2, "big")))
     framer, got = Framer(), []
