@@ -312,12 +312,14 @@ def test_guesses_of_passwords_are_refused_counted_and_slowed(tmp_path: Path, exc
                 with contextlib.suppress(BaseException):
                     scan.wait(20.0)
                 print(command[0], scan.text[-400:])
+        # The scanners answered no challenge, and get none any more; somebody else does.
         refused = server.rejections("REGISTER")
-        answers = [guess(server, "127.0.0.1", f"guess{n}") for n in range(100)]
+        answers = [guess(server, "127.6.6.6", f"guess{n}") for n in range(100)]
         print("answers:", answers)
         assert set(answers) == {401, 0}
         assert 30 <= answers.count(401) <= 70
-        assert server.rejections("REGISTER") - refused == answers.count(401)
+        counted = server.rejections("REGISTER") - refused  # each guess has its challenge, until there is silence
+        assert 2 * answers.count(401) <= counted <= len(answers) + answers.count(401)
         assert "alice" not in (tmp_path / "svwar-1.log").read_text()
         assert guess(server, "127.4.4.4", "k3 ./unguessable") == 200
         undisturbed(alice, since, [850])
