@@ -7,7 +7,7 @@ at one by one, and only so many of them a beat.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -194,6 +194,34 @@ class Intake:
         if at.size:
             self._file(batch, rows, at, taken, now)
         pool.give(batch.slots[~taken])
+
+    def given(self, batch: Batch, rows: Rows, opened: Rows, reports: Sequence[Rows], now: float) -> None:
+        """One batch whose streams somebody else has found.
+
+        Args:
+            rows: (n,) of RTP packets, -1: nobody's.
+            opened: which of them :meth:`opens` has decrypted.
+            reports: (n,) rows that are to read an RTCP packet, -1: none; one array for each row that does.
+        """
+        table = self._table
+        is_rtp, is_rtcp = rtp.classify(self._pool, batch.slots, batch.lengths)
+        at = ((rows >= 0) & is_rtp).nonzero()[0]
+        shut = np.setdiff1d(at, opened, assume_unique=True)
+        if shut.size and table.secure_in[rows[shut]].any():
+            at = np.union1d(self._authenticate(batch, rows, shut), opened).astype(np.intp)
+        self.counters.strangers += int(((rows < 0) & is_rtp).sum())
+        self.counters.malformed += int((~is_rtp & ~is_rtcp).sum())
+        for each in reports:
+            self._set_reports_aside(batch, each, is_rtcp)
+        taken = np.zeros(len(rows), np.bool_)
+        if at.size:
+            table.last_home[rows[at]] = now
+            self._file(batch, rows, at, taken, now)
+        self._pool.give(batch.slots[~taken])
+
+    def opens(self, batch: Batch, n: int, row: int) -> bool:
+        """Whether a packet is a stream's by its key; it is decrypted then."""
+        return self._is_authentic(batch, n, row)
 
     def control(self, batch: Batch) -> None:
         """One batch from the RTCP sockets."""

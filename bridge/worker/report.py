@@ -125,8 +125,9 @@ class Reporter:
     def _take(self, row: int, packet: rtcp.Packet, arrival: int, when: float) -> None:
         match packet:
             case rtcp.SenderReport():
-                self._lsr[row] = rtcp.middle(packet.ntp)
-                self._lsr_at[row] = when
+                if not self._table.heard[row] or packet.ssrc == int(self._table.remote_ssrc[row]):
+                    self._lsr[row] = rtcp.middle(packet.ntp)  # another's of one transport (BUNDLE) says nothing
+                    self._lsr_at[row] = when
                 self._take_blocks(row, packet.reports, arrival)
             case rtcp.ReceiverReport():
                 self._take_blocks(row, packet.reports, arrival)

@@ -55,6 +55,8 @@ class Answers:
             return
         ours = int(self._table.ssrc[row])
         encoding = viewer.encoding
+        if viewer.spec.bundle and isinstance(message, PictureLoss | SliceLoss) and message.media != ours:
+            return  # of another section of his transport
         match message:
             case Nack() if message.media == ours and viewer.spec.send is not None:
                 rtx = viewer.spec.send.rtx_type

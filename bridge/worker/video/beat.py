@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bridge.media import rtcp, rtp
 from bridge.media.srtp import SrtpTable
+from bridge.media.video.extension import find
 from bridge.media.wire import VIDEO, PacketPool, Receiver
 from bridge.mixer.compose import Picture
 
@@ -23,6 +24,7 @@ from .. import protocol_video as show
 from ..intake import Intake, Packets
 from ..ports import open_ports
 from ..protocol import Address, Begin
+from ..protocol_video import SetVideoStream
 from ..report import Reporter
 from .answers import Answers
 from .commands import Commands
@@ -34,9 +36,11 @@ from .figures import Figures
 from .load import Asked, Load
 from .painted import Painted
 from .reception import Reception
+from .relayed import Relayed
 from .room import VideoRoom, Viewer, key_of, pictures_for
+from .simulcast import Simulcast
 from .snapshot import Snapshots
-from .source import Source, Wants
+from .source import Source, Wants, begins_keyframe
 from .table import RTX, VideoTable
 
 Rows: TypeAlias = NDArray[np.intp]
@@ -100,6 +104,7 @@ class VideoBeat:
         self.reception = Reception(n)
         self.srtp = SrtpTable(n, repeat=True)
         self._intake = Intake(self.table, self._pool, self.srtp, self._keep, self._on_latched)
+        self.relayed = Relayed(self.table, self._pool, self._intake, [s.fileno() for s in self._relays], self._rng)
         self.fanout = Fanout(self.table, self.srtp, self._fds)
         self.answers = Answers(self.table, self.fanout)
         self.reporter = Reporter(
@@ -118,6 +123,8 @@ class VideoBeat:
         """By control's number."""
         self.sources: dict[int, Source] = {}
         """Of watched rows."""
+        self.simulcasts: dict[int, Simulcast] = {}
+        """Of rows that send several encodings at once."""
         self.painted: dict[int, Painted] = {}
         """Simulated participants, by row."""
         self._live: list[Encoding] = []
@@ -155,6 +162,7 @@ class VideoBeat:
         self._beats += 1
         self._now = now
         self._intake.media(self._media.receive(self._read_fds, now, realtime), now)
+        self.relayed.receive(now)
         if self._beats % RTCP_EVERY == 0:
             self._intake.control(self._control.receive(self._rtcp_fds, now, realtime))
         if self._intake.reports:
@@ -182,9 +190,14 @@ class VideoBeat:
 
     def _keep(self, packets: Packets, now: float) -> NDArray[np.bool_]:
         """Count all, give the watched ones to their sources; slots are given back, the payloads are copied."""
-        table, headers = self.table, packets.headers
+        table, headers, none = self.table, packets.headers, np.zeros(len(packets.rows), np.bool_)
         rows, kinds = packets.rows, packets.kinds
         table.last_heard[rows] = now
+        if headers.extended.any():
+            self.congestion.came(packets)
+        if self.simulcasts and table.layered[rows].any():
+            packets = self._layers(packets, now)
+            rows, kinds, headers = packets.rows, packets.kinds, packets.headers
         own = kinds < RTX
         if own.all():
             main, part = rows, headers
@@ -202,12 +215,62 @@ class VideoBeat:
         np.add.at(table.octets, rows, headers.size)
         if headers.extended.any():
             self._read_orientation(packets)
-            self.congestion.came(packets)
         seen = table.watched[rows]
         if not seen.all():
             self._note_unwatched(np.unique(main[~table.watched[main]]), now)
         self._feed(packets, seen.nonzero()[0])
-        return np.zeros(len(rows), np.bool_)
+        return none
+
+    def _layers(self, packets: Packets, now: float) -> Packets:
+        """Those packets that are of the layers that are decoded, or of streams without layers."""
+        table, headers, memory = self.table, packets.headers, self._pool.memory
+        at = table.layered[packets.rows].nonzero()[0]
+        rows, again = packets.rows[at], packets.kinds[at] >= RTX
+        identifiers = np.where(again, table.repaired_rid[rows], table.rid[rows])
+        where, sizes = find(self._pool, packets.slots[at], identifiers, headers.offset[at])
+        sizes = np.where(headers.extended[at], sizes, 0)
+        keep = np.ones(len(packets.rows), np.bool_)
+        for n, start, size in zip(at.tolist(), where.tolist(), sizes.tolist(), strict=True):  # as in _feed
+            row, kind, offset = int(packets.rows[n]), int(packets.kinds[n]), int(headers.offset[n])
+            rid = self._pool.flat[start : start + size].tobytes().decode("ascii", "replace")
+            size = int(headers.size[n])
+            payload = memory[packets.slots[n], offset : offset + size].tobytes()
+            spec, layers = table.specs[int(table.stream[row])], self.simulcasts[row]
+            key, height = (False, 0) if kind >= RTX else begins_keyframe(spec.receive[kind - 1], payload)
+            ssrc = int(headers.ssrc[n])
+            keep[n] = layers.take(ssrc, rid, size, now, keyframe=key, height=height, repeated=kind >= RTX)
+        kept = keep.nonzero()[0]
+        return Packets(
+            packets.rows[kept], packets.slots[kept], packets.kinds[kept], headers.rows(kept), packets.arrivals[kept]
+        )
+
+    def simulcast_of(self, row: int, spec: SetVideoStream) -> None:
+        """A stream is described: it has layers, other ones, or none."""
+        known = self.simulcasts.get(row)
+        if not spec.layers:
+            self.simulcasts.pop(row, None)
+        elif known is None or known.specs != spec.layers:
+            self.simulcasts[row] = Simulcast(spec.layers)
+
+    def _choose_layers(self, now: float) -> None:
+        """The layer that each simulcast is wanted in, by the largest tile that it is shown in."""
+        heights: dict[int, int] = {}
+        for room in self.rooms.values():
+            keyed = {key: row for key, (row, _) in room.streams.items() if row in self.simulcasts}
+            for pane in room.panes.values() if keyed else ():
+                for tile, shown in pane.scene.tiles(pane.composer.canvas.width, pane.composer.canvas.height):
+                    if shown is not None and shown.who in keyed:
+                        row = keyed[shown.who]
+                        heights[row] = max(heights.get(row, 0), tile.inner.h)
+        for row, layers in self.simulcasts.items():
+            source = self.sources.get(row)
+            layers.show(heights.get(row, 0), now)
+            ssrc = layers.wants(now) if source is not None or layers.current < 0 else 0
+            spec = self.table.specs[int(self.table.stream[row])]
+            if ssrc and (spec.pli or spec.fir):
+                self._fir[row] += 1
+                asked = self.answers.keyframe(int(self.table.ssrc[row]), ssrc, int(self._fir[row]), pli=spec.pli)
+                self.reporter.send_one(row, asked)
 
     def _begin(self, rows: Rows, now: float) -> None:
         """The first packets of streams: with them comes a keyframe, which is not to be missed."""
@@ -417,6 +480,8 @@ class VideoBeat:
             self.fanout.settle(rows, now)
             self.reporter.send(now, realtime)
             self._greet_again(now)
+        if self.simulcasts and self._beats % FEEDBACK_EVERY == 9:
+            self._choose_layers(now)
         if self._beats % FEEDBACK_EVERY == 3:
             self.congestion.tell()
         if self.snapshots.waiting and self._beats % 15 == 7:
@@ -468,6 +533,7 @@ class VideoBeat:
         self.reception.forget(row)
         self.reporter.forget(row)
         self.congestion.forget(row)
+        self.simulcasts.pop(row, None)
         self._info_at[row] = -np.inf
 
     def _on_latched(self, row: int, address: tuple[str, int]) -> None:

@@ -128,7 +128,9 @@ class Commands:
         if fresh or before is None or _rtx(before) != _rtx(spec):
             self._beat.fanout.open(row, now, rtx=_rtx(spec))
         self._set_keys(row, spec)
-        self._beat.congestion.set(row, numbered=bool(table.numbered[row]))
+        self._beat.relayed.set(row, spec, before)
+        self._beat.simulcast_of(row, spec)
+        self._count_transport(row)
         self._beat.reporter.add(row, spec.cname, now, xr=False)
         if row in self._beat.sources:
             self._beat.sources[row].set_formats(spec.receive, nack=spec.nack)
@@ -145,6 +147,9 @@ class Commands:
                 self._beat.answers.viewers[row] = room.viewers[row]
             else:
                 self._beat.answers.viewers.pop(row, None)
+
+    def _count_transport(self, row: int) -> None:
+        self._beat.congestion.set(row, numbered=bool(self._beat.table.numbered[row]))
 
     def _finish(self, row: int, now: float) -> None:
         """What somebody is sent ends, or becomes something else: not in the middle of a frame."""
@@ -204,7 +209,10 @@ class Commands:
         if not table.simulated[row]:
             self._beat.reporter.goodbye(np.array([row]), now, time.time())
         table.remove(stream)
+        self._beat.relayed.forget(row, spec)
         self._beat.forget(row)
+        for other in self._beat.relayed.bundles.get(spec.bundle, [])[:1]:
+            self._count_transport(other)
 
     def _turn_round(self, row: int, before: SetVideoStream, now: float) -> None:
         """One direction was opened or closed."""

@@ -58,6 +58,7 @@ class Congestion:
 
     def set(self, row: int, *, numbered: bool) -> None:
         """A stream is described: are its packets numbered transport-wide?"""
+        numbered &= int(self._beat.table.transport[row]) == row  # the first of a transport stands for it
         for places in (self._arrivals, self._beat.fanout.departures):
             (places.open if numbered else places.close)(row)
         if numbered:
@@ -79,13 +80,16 @@ class Congestion:
 
     def came(self, packets: Packets) -> None:
         """Note the transport-wide numbers of packets that came."""
-        identifiers = self._beat.table.numbered[packets.rows]
+        table = self._beat.table
+        identifiers = table.numbered[packets.rows]
         at = (packets.headers.extended & (identifiers > 0)).nonzero()[0]
         if at.size:
             found = numbers(self._pool, packets.slots[at], identifiers[at], packets.headers.offset[at])
             at, found = at[found >= 0], found[found >= 0]
             if at.size:
-                self._arrivals.add(packets.rows[at], found, packets.arrivals[at])
+                rows = table.transport[packets.rows[at]]
+                known = self._arrivals.place[rows] >= 0
+                self._arrivals.add(rows[known], found[known], packets.arrivals[at][known])
 
     def tell(self) -> None:
         """Feedback of what came, to each whose packets did; some ten times a second."""

@@ -123,11 +123,14 @@ class Fanout:
             return head_sizes
         whose = owners[with_one]
         extensions = table.lead[whose, rtp.HEADER :]
-        numbered = table.numbered[whose].nonzero()[0]
+        counted = self.departures.place[table.transport[whose]] >= 0
+        numbered = ((table.numbered[whose] > 0) & counted).nonzero()[0]
         if numbered.size:
             at = with_one[numbered]
             part = extensions[numbered]
-            stamp_numbers(part, self.departures.advance(owners[at], sizes[at] + head_sizes[at], now))
+            transports = table.transport[owners[at]]
+            order = np.argsort(transports, kind="stable")
+            part[order] = self._number(part[order], transports[order], (sizes[at] + head_sizes[at])[order], now)
             extensions[numbered] = part
         clocked = table.clocked[whose].nonzero()[0]
         if clocked.size:
@@ -137,6 +140,11 @@ class Fanout:
         heads[with_one, 0] |= 0x10
         heads[with_one, rtp.HEADER :] = extensions
         return head_sizes
+
+    def _number(self, extensions: U8, transports: Rows, sizes: NDArray[np.int64], now: float) -> U8:
+        """(n, ROOM) extensions with their transport-wide numbers, each transport's side by side."""
+        stamp_numbers(extensions, self.departures.advance(transports, sizes, now))
+        return extensions
 
     def _seal(
         self,

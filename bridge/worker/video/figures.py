@@ -117,6 +117,7 @@ class Figures:
                         int(indices[n]),
                     ),
                     receive_rollover=int(rollovers[n]),
+                    layer=beat.simulcasts[row].rid if row in beat.simulcasts else "",
                     estimate=_whole(viewer.climber.limit(now)) if viewer else 0,
                 )
             )

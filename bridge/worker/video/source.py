@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from bridge.media.video.assembler import Assembler, AssemblerSettings, Figures, Frame, Lost, Missing
 from bridge.media.video.formats import by_name
 from bridge.media.video.history import unwrap_rtx
-from bridge.media.video.payload import Limits, PayloadError
+from bridge.media.video.payload import KEYFRAME, Depacketiser, Limits, PayloadError
 from bridge.mixer.compose import Picture
 
 from ..protocol_video import VideoFormat
@@ -226,3 +227,24 @@ class Source:
     def refused(self) -> int:
         """Frames that were none, or that the decoder refused."""
         return self.errors + (self._decoder.errors if self._decoder else 0) + self.figures.damaged
+
+
+def begins_keyframe(format_: VideoFormat, payload: bytes) -> tuple[bool, int]:
+    """Whether a keyframe begins with a payload, and the height that it tells, 0: none."""
+    codec = by_name(format_.name)
+    if _probe(codec.name).begins(payload) != KEYFRAME:
+        return False, 0
+    depacketiser = codec.depacketiser({}, LIMITS)
+    try:
+        picture = depacketiser.frame([payload])
+        height = picture.height
+    except PayloadError:
+        height = 0
+    sps = getattr(depacketiser, "sps", None)  # it may have come without a slice
+    return True, height or (sps.height if sps else 0)
+
+
+@cache
+def _probe(name: str) -> Depacketiser:
+    """One of each format, which is asked nothing that it would remember."""
+    return by_name(name).depacketiser({}, LIMITS)

@@ -37,6 +37,13 @@ class VideoTable(SourceTable[SetVideoStream]):
         """Of payload that came in."""
         self.numbered = column(np.uint8)
         """Header extension id of transport-wide numbers in both directions; 0: feedback was not negotiated."""
+        self.transport = column(np.intp)
+        """The row that stands for its transport (BUNDLE): itself, or the first that shares it."""
+        self.layered = column(np.bool_)
+        """It sends several encodings at once."""
+        self.rid = column(np.uint8)
+        self.repaired_rid = column(np.uint8)
+        """Header extension ids that tell them apart."""
         self.lead = column(np.uint8, HEADER + ROOM)
         """The head of what it is sent, from octet 12 on its extension, numbers and times to be filled in."""
         self.lead_size = column(np.int64)
@@ -70,6 +77,8 @@ class VideoTable(SourceTable[SetVideoStream]):
         self.send_type[row] = spec.send.payload_type if spec.send else 0
         self.orientation[row] = spec.orientation
         ids = spec.extensions
+        self.layered[row] = bool(spec.layers)
+        self.rid[row], self.repaired_rid[row] = ids.rid, ids.repaired_rid
         number = ids.transport_sequence if spec.transport_cc else 0
         time = ids.absolute_time if spec.remb and not number else 0
         extension = template(number, time, ids.mid, spec.mid)

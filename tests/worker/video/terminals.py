@@ -401,12 +401,22 @@ def _packet(data: bytes) -> Any:
 class Studio:
     """A beat and its terminals, in virtual time."""
 
-    def __init__(self, *, host: str = "127.0.0.1", capacity: int = 64, threads: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        capacity: int = 64,
+        threads: int = 0,
+        bundle: tuple[int, ...] = (),
+        descriptors: tuple[int, ...] = (),
+    ) -> None:
         self.now, self.wall = 1000.0, 1.7e9
         self.events: list[Any] = []
         self.host = host
-        begin = Begin(host, tuple(range(FIRST_PORT, FIRST_PORT + 16, 2)), capacity, seed=1)
-        self.beat = VideoBeat(begin, self.events.append, self.now, threads=threads)
+        ports = tuple(range(FIRST_PORT, FIRST_PORT + 16, 2))
+        relays = len(descriptors) - len(bundle)
+        begin = Begin(host, ports, capacity, seed=1, bundle_ports=bundle, relays=relays)
+        self.beat = VideoBeat(begin, self.events.append, self.now, descriptors, threads=threads)
         for sock in (*self.beat._rtp, *self.beat._rtcp):
             sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 0)
         self.ports = self.events[0].ports
