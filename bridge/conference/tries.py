@@ -15,8 +15,8 @@ SOURCES = 4096
 
 
 class Tries:
-    """Sans-IO. Ask :meth:`refuse` before a PIN is looked at, and say nothing of one that comes too soon: else right ones
-    would be told from wrong ones all the same."""
+    """Sans-IO. Ask :meth:`refuse` before a PIN is looked at, and say nothing of one that comes too soon: else right
+    ones would be told from wrong ones all the same."""
 
     def __init__(self) -> None:
         self._callers = Throttle(CALLER[0], burst=CALLER[1], sources=SOURCES)
