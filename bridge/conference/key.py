@@ -44,11 +44,15 @@ class Action(enum.StrEnum):
     ADMIT = "admit"
     ANSWER_HELP = "answer-help"
     GIVE_FLOOR = "give-floor"
+    LAYOUT = "layout"
+    ROOM_LAYOUT = "room-layout"
     END = "end"
     READ_KEYS = "read-keys"
 
 
-HOSTS_ONLY = frozenset({Action.MUTE_ALL, Action.LOCK, Action.ADMIT, Action.ANSWER_HELP, Action.GIVE_FLOOR, Action.END})
+HOSTS_ONLY = frozenset(
+    {Action.MUTE_ALL, Action.LOCK, Action.ADMIT, Action.ANSWER_HELP, Action.GIVE_FLOOR, Action.ROOM_LAYOUT, Action.END}
+)
 
 STANDARD: tuple[tuple[str, Action], ...] = (
     ("**", Action.READ_KEYS),
@@ -65,6 +69,8 @@ STANDARD: tuple[tuple[str, Action], ...] = (
     ("*##", Action.END),
     ("#0", Action.ANSWER_HELP),
     ("#1", Action.VOICE_UP),
+    ("#2", Action.LAYOUT),
+    ("#3", Action.ROOM_LAYOUT),
     ("#4", Action.VOICE_DOWN),
 )
 """Louder is above softer on the keypad, ``*`` for what one hears, ``#`` for what one says; ``*0`` asks for
@@ -258,6 +264,14 @@ WORDS: dict[Action, dict[Language, str]] = {
         "fr-CA": "Donner la parole au premier de la file",
         "en-CA": "Give the floor to the first in the queue",
     },
+    Action.LAYOUT: {
+        "fr-CA": "Changer la disposition de l'image que l'on voit",
+        "en-CA": "Change the layout of the picture that you see",
+    },
+    Action.ROOM_LAYOUT: {
+        "fr-CA": "Changer la disposition de l'image de la salle",
+        "en-CA": "Change the layout of the room's picture",
+    },
     Action.END: {"fr-CA": "Terminer la conférence pour tous", "en-CA": "End the conference for all"},
     Action.READ_KEYS: {"fr-CA": "Entendre la liste des touches", "en-CA": "Hear the list of keys"},
 }
@@ -293,6 +307,9 @@ In the lobby only {lobby} work.
 In the settings `[room.NAME.keys]` moves keys: `"*8" = "lock"` puts the lock on `*8` (and no more on `*7`),
 `"*5" = ""` takes a key away. No sequence may begin another one.
 """
+
+OF_PICTURES = frozenset({Action.LAYOUT, Action.ROOM_LAYOUT})
+"""Nothing where a room has none."""
 
 IN_LOBBY = frozenset({Action.HELP, Action.VOLUME_UP, Action.VOLUME_DOWN, Action.MUTE_SELF, Action.READ_KEYS})
 """What those may key who wait: what concerns nobody but themselves."""

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from .error import Forbidden, Refused, RoomError
 from .floor import Floor
-from .key import Action, KeyPad, KeyTable, Verdict
+from .key import OF_PICTURES, Action, KeyPad, KeyTable, Verdict
 from .participant import Participant
 from .people import People
 from .phrase import Phrase
+from .screen import following, own_following
 from .sound import Sound
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Keying:
         found = pad.press(digit, self._people.get(number).role, now)
         if pad.deadline() is None:
             del self._pads[number]
+        if isinstance(found, Action) and not _means_something(room, found):
+            found = Verdict.UNKNOWN
         if isinstance(found, Action):
             room.act(number, found, now)
         else:
@@ -72,8 +75,9 @@ class Keying:
         number = person.number
         match action:
             case Action.READ_KEYS:
-                keys = tuple((key.digits, str(key.action)) for key in self._table.for_role(person.role))
-                self._people.say(Phrase.KEYS, number, keys=keys)
+                keys = self._table.for_role(person.role)
+                told = tuple((key.digits, str(key.action)) for key in keys if _means_something(room, key.action))
+                self._people.say(Phrase.KEYS, number, keys=told)
             case Action.MUTE_SELF:
                 self._sound.toggle(number)
             case Action.RAISE_HAND:
@@ -98,5 +102,14 @@ class Keying:
                     raise Refused("nobody", "nobody asked for help")
             case Action.GIVE_FLOOR:
                 room.give_floor(by=number, now=now)
+            case Action.LAYOUT:
+                own = own_following(room.look_of(number), room.look)
+                room.set_own_layout(number, own, by=number, now=now)
+            case Action.ROOM_LAYOUT:
+                room.set_layout(following(room.look.layout), by=number, now=now)
             case Action.END:
                 room.end(by=number, now=now)
+
+
+def _means_something(room: Room, action: Action) -> bool:
+    return room.settings.video or action not in OF_PICTURES

@@ -60,6 +60,18 @@ def checked(layout: str, places: Sequence[Place]) -> Layout:
     raise Refused("layout", f"write one of {', '.join(LAYOUTS)}; or fixed, with 1 to {MOST_PLACES} places")
 
 
+def following(layout: Layout) -> Layout:
+    """The next one for who goes through them by key."""
+    place = LAYOUTS.index(layout) + 1 if layout in LAYOUTS else 0
+    return LAYOUTS[place % len(LAYOUTS)]
+
+
+def own_following(own: Look | None, room: Look) -> Layout | None:
+    """The next for one who sees ``own``, or what the room does; None: that again."""
+    layout = following((own or room).layout)
+    return None if layout == room.layout else layout
+
+
 class Screen:
     """The part of a room that knows its picture."""
 

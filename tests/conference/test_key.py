@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.conference.event import Admitted, Announce, Ended, FloorGiven, HandsChanged, HelpWanted
+from bridge.conference.event import Admitted, Announce, Ended, FloorGiven, HandsChanged, HelpWanted, LayoutChanged
 from bridge.conference.key import (
     HOSTS_ONLY,
     INTER_DIGIT,
@@ -24,6 +24,8 @@ from bridge.conference.key import (
 )
 from bridge.conference.participant import LANGUAGES, Role
 from bridge.conference.phrase import Phrase, Spoken
+from bridge.conference.screen import Place
+from bridge.conference.settings import LAYOUTS
 from tests.conference.people import ANNE, BRUNO, HOST, heard, held, join, key, room
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "keys.md"
@@ -267,3 +269,38 @@ def test_every_press_told_by_all_forms_counts_once(presses: list[tuple[str, floa
         told += [(when + delay, source, digit) for source, delay in delays.items()]
     digits = DigitFilter()
     assert sum(digits.accept(digit, source, at) for at, source, digit in sorted(told)) == len(presses)
+
+
+class TestLayouts:
+    def test_one_goes_through_them_for_oneself(self) -> None:
+        here = held()
+        found = []
+        for _ in range(4):
+            key(here, ANNE, "#2")
+            found.append((here.look_of(ANNE) or here.look).layout)
+        assert found == ["grid", "side-by-side", "single", "strip"]
+        assert here.look_of(ANNE) is None, "the room's again: it changes with that"
+        assert here.look.layout == "strip"
+
+    def test_hosts_go_through_them_for_all(self) -> None:
+        here = held()
+        assert key(here, HOST, "#3") == [LayoutChanged("salle", None, "grid")]
+        assert here.look.layout == "grid"
+
+    def test_guests_do_not(self) -> None:
+        here = held()
+        assert heard(key(here, ANNE, "#3"), ANNE) == [Phrase.NOT_ALLOWED]
+        assert here.look.layout == "strip"
+
+    def test_a_layout_drawn_by_hand_is_left_for_the_first(self) -> None:
+        here = held()
+        here.set_layout("fixed", (Place(0, 0, 1, 1),), by=HOST, now=0.0)
+        key(here, HOST, "#3")
+        assert here.look.layout == LAYOUTS[0]
+
+    def test_in_a_room_without_pictures_they_do_nothing_and_are_not_read_out(self) -> None:
+        here = held(video=False)
+        assert heard(key(here, ANNE, "#2"), ANNE) == [Phrase.NO_SUCH_KEY]
+        (said,) = key(here, HOST, "**")
+        assert isinstance(said, Announce)
+        assert not {"layout", "room-layout"} & {action for _, action in said.spoken.keys}
