@@ -83,18 +83,25 @@ class Listener:
 
 class Connection(Protocol):
     """A connection that carries SIP messages: one of ours, or one that somebody else serves, as the HTTP server does
-    WebSockets. Whoever serves it calls :meth:`Driver.came` before anything else, :meth:`Driver.received` for what comes,
-    and :meth:`Driver.gone` at its end."""
+    WebSockets. Whoever serves it calls :meth:`Driver.came` before anything else, :meth:`Driver.received` for what
+    comes, and :meth:`Driver.gone` at its end."""
 
-    flow: Flow
     counted: bool
     """The driver counts it among its host's."""
-    lost: asyncio.Event
-    """Nothing is open."""
-    heard: float
-    """When something came (monotonic seconds)."""
-    used: bool
-    """Something came, or we opened it to send."""
+
+    @property
+    def flow(self) -> Flow: ...
+    @property
+    def lost(self) -> asyncio.Event:
+        """Nothing is open."""
+
+    @property
+    def heard(self) -> float:
+        """When something came (monotonic seconds)."""
+
+    @property
+    def used(self) -> bool:
+        """Something came, or we opened it to send."""
 
     @property
     def closing(self) -> bool: ...

@@ -19,12 +19,15 @@ from starlette.exceptions import HTTPException
 
 from bridge.conference.error import Forbidden, NoSuchParticipant, Refused, RoomError
 from bridge.conference.house import NoSuchRoom, TooManyRooms
+from bridge.conference.link import MAX_HOURS, MAX_NAME
+from bridge.conference.participant import Role
 from bridge.conference.room import Room
 from bridge.conference.screen import Place
 from bridge.conference.settings import RoomSettings
 
 from .api_page import page
 from .feed import Feed, Listener, TooManyListeners
+from .link import HOURS
 from .words import accepted, line, translated
 
 T = TypeVar("T")
@@ -51,6 +54,7 @@ class Bridge(Protocol):
     def move(self, room: str, participant: int, target: str) -> None: ...
     def transfer(self, room: str, participant: int, uri: str) -> None: ...
     async def snapshot(self, room: str) -> bytes: ...
+    def link(self, room: str, role: Role, hours: float, name: str) -> dict[str, Any]: ...
     def open_room(self, settings: RoomSettings) -> None: ...
     def close_room(self, name: str) -> None: ...
 
@@ -133,6 +137,12 @@ class SetLayout(Wanted):
 
 class OwnLayout(Wanted):
     layout: Literal["single", "strip", "grid", "side-by-side"] | None = Field(description="null: what the others see")
+
+
+class Invite(Wanted):
+    role: Literal["host", "guest"] = "guest"
+    hours: float = Field(default=HOURS, gt=0, le=MAX_HOURS, description="how long it opens the room")
+    name: str = Field(default="", max_length=MAX_NAME, description="whom it is for")
 
 
 class SetRole(Wanted):
@@ -252,6 +262,11 @@ def _rooms(bridge: Bridge) -> APIRouter:
     async def dial(name: str, body: Dial) -> Response:
         """Call somebody into the room. How the call goes is told in the events."""
         return _json(msgspec.json.encode({"participant": bridge.dial(name, body.uri)}), 202)
+
+    @router.post("/rooms/{name}/links", status_code=201)
+    async def link(name: str, body: Invite) -> Response:
+        """A signed link to the room's page: who has it comes in that role, and keys no PIN."""
+        return _json(msgspec.json.encode(bridge.link(name, body.role, body.hours, body.name)), 201)
 
     @router.get("/rooms/{name}/snapshot")
     async def snapshot(name: str) -> Response:

@@ -13,9 +13,11 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from importlib.metadata import version
 
 import structlog
+from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from bridge.conference.demo import talkers
@@ -33,10 +35,11 @@ from bridge.signalling.registrar import Registrar
 from bridge.worker.client import Spare, Worker
 from bridge.worker.protocol import Begin, Ready
 from bridge.worker.video.client import VIDEO, VideoWorker
+from gateways.webrtc import turn
 from gateways.webrtc.focus import FocusGateway
 from gateways.webrtc.identity import Identity
 
-from . import check, derived, guide, log, storage, tls
+from . import check, derived, guide, log, page, sip_socket, storage, tls
 from .api import application
 from .bundle import BundlePorts
 from .control import Control
@@ -44,6 +47,8 @@ from .feed import Feed
 from .floor import FloorSockets
 from .http import Http
 from .journal import Journal
+from .link import Links, read_key
+from .live import LiveSockets
 from .metrics import Metrics
 from .providers import Providers
 from .reach import Reach
@@ -135,6 +140,7 @@ class Assembly:
         self._listeners: list[Listener] = []
         self._seeing: dict[int, VideoWorker] = {}
         self._bundles: BundlePorts | None = None
+        self._page = ""
         self._resolver = Resolver()
 
     async def start(self) -> Control:
@@ -201,7 +207,7 @@ class Assembly:
             now=time.monotonic(),
         )
         focus = Focus(
-            derived.focus(settings),
+            replace(derived.focus(settings), links=self._links, realm=settings.sip.realm),
             endpoint,
             endpoint_settings,
             ports,
@@ -237,6 +243,7 @@ class Assembly:
             raise OSError(f"the database can't be opened: {error}") from None
         kept.start()
         self._parts.push_async_callback(kept.close)
+        self._links = Links(read_key(data))
         return kept
 
     def _open_bundles(self) -> None:
@@ -336,11 +343,15 @@ class Assembly:
             self._listeners.append(bound)
 
     def _http(self, control: Control) -> str:
-        """The address that it got; empty: no HTTP."""
-        if not self._settings.http.listen:
+        """What the API's addresses begin with, on this machine; empty: no HTTP."""
+        settings = self._settings
+        if not settings.http.listen:
             return ""
-        host, port = parse_address(self._settings.http.listen)
-        http = Http(application(control, VERSION), host, port)
+        host, port = parse_address(settings.http.listen)
+        serving, access = tls.server_context(settings.http), derived.access(settings)
+        app = application(control, VERSION)
+        self._pages(app, control)
+        http = Http(app, host, port, tls=serving, access=access)
         try:
             host, port = http.open()
         except OSError as error:
@@ -348,8 +359,31 @@ class Assembly:
         self._parts.push_async_callback(http.stop)
         self._parts.callback(control.feed.close)
         control.counters.observe(control.figures)
+        self._page = derived.links_base(settings, port)
+        control.invite(self._links, self._page)
         http.start()
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        return f"{'https' if serving else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def _pages(self, app: FastAPI, control: Control) -> None:
+        """What browsers use: the page, SIP, and the socket beside it."""
+        settings, focus = self._settings, control.focus
+        webrtc = settings.webrtc
+        door = page.Door(
+            focus.attendance.settings,
+            self._links,
+            focus.tries,
+            lambda host: derived.domain(settings, host),
+            lambda room: turn.ice_servers(webrtc.turn, webrtc.turn_secret, room, time.time()),
+            video=settings.video.enabled,
+            present=settings.video.presentation,
+        )
+        live = LiveSockets(focus, lambda: control.run(lambda now: None), bug=control.failed)
+        control.show(live)
+        self._parts.callback(live.close)
+        sip_socket.serve(app, self._driver)
+        live.serve(app)
+        page.serve(app, door)
 
     async def _lookup(self, uri: str) -> Sequence[Flow]:
         """Raises :class:`bridge.resolve.Unresolved`."""
@@ -387,4 +421,6 @@ class Assembly:
     def _guide(self, http: str) -> None:
         rooms = list(self._settings.room)
         room = DEMO if self._demo else rooms[0] if rooms else "test"
-        print(guide.text(VERSION, self._listeners, main_address, room, http, demo=self._demo), flush=True)
+        print(
+            guide.text(VERSION, self._listeners, main_address, room, http, demo=self._demo, page=self._page), flush=True
+        )

@@ -22,7 +22,7 @@ from bridge.signalling.flow import Transport
 
 from . import derived, tls
 from .probe import PATIENCE, Answered, NoAnswer, ask
-from .settings import Settings, parse_address, parse_ports
+from .settings import Settings, is_loopback, parse_address, parse_ports
 from .words import decimal, say, translated
 
 Verdict = Literal["ok", "warning", "error"]
@@ -79,11 +79,18 @@ def running_bridge(settings: Settings) -> Mapping[str, Any]:
     if not settings.http.listen:
         return {}
     try:
-        answer = httpx.get(f"http://{settings.http.listen}/api/v1/bridge", timeout=2)
+        answer = httpx.get(f"{_here(settings)}/api/v1/bridge", timeout=2, verify=False)
         found = answer.json()
     except (httpx.HTTPError, ValueError):
         return {}
     return found if answer.is_success and isinstance(found, dict) and "pid" in found else {}
+
+
+def _here(settings: Settings) -> str:
+    """What the API's addresses begin with, on this machine."""
+    host, port = parse_address(settings.http.listen)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"{'https' if settings.http.tls_certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _rooms(settings: Settings) -> Iterator[Finding]:
@@ -122,6 +129,7 @@ def _http(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:
         advice = say("Without it `visiopont rooms`, `call` and `top` see nothing.")
         yield Finding("warning", "HTTP", say("off"), advice)
         return
+    yield from _https(settings)
     fault = _taken(*parse_address(settings.http.listen), socket.SOCK_STREAM)
     if not fault:
         yield Finding("ok", f"HTTP {settings.http.listen}", say("free"))
@@ -130,6 +138,21 @@ def _http(settings: Settings, running: Mapping[str, Any]) -> Iterator[Finding]:
     else:
         advice = say("Stop what uses it (ss -lntp shows it), or listen elsewhere with --http.")
         yield Finding("error", f"HTTP {settings.http.listen}", fault, advice)
+
+
+def _https(settings: Settings) -> Iterator[Finding]:
+    http = settings.http
+    try:
+        context = tls.server_context(http)
+    except OSError as error:
+        advice = say("Check that both files are readable, are PEM, and belong together.")
+        yield Finding("error", "HTTPS", translated(str(error)), advice)
+        return
+    if context is not None:
+        yield Finding("ok", "HTTPS", http.tls_certificate)
+    elif not is_loopback(parse_address(http.listen)[0]) and not http.public_url:
+        advice = say("Set [http] tls_certificate (and tls_key), or [http] public_url where a proxy speaks HTTPS.")
+        yield Finding("warning", "HTTPS", say("browsers elsewhere get neither camera nor microphone"), advice)
 
 
 def _taken(host: str, port: int, kind: socket.SocketKind) -> str:

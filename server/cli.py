@@ -1,5 +1,5 @@
-"""The command line: ``visiopont serve``, ``demo``, ``rooms``, ``call``, ``transfer``, ``snapshot``, ``top``, ``check``,
-``settings``."""
+"""The command line: ``visiopont serve``, ``demo``, ``rooms``, ``call``, ``transfer``, ``snapshot``, ``link``, ``top``,
+``check``, ``settings``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import typer
@@ -24,6 +24,7 @@ from rich.text import Text
 
 from . import reference
 from . import settings as settings_module
+from .link import HOURS
 from .settings import Settings
 from .top import marks
 from .usage import Command, Group
@@ -218,12 +219,20 @@ def _ask(server: str, method: str, path: str, **wanted: Any) -> Any:
 def _reach(server: str, method: str, path: str, **wanted: Any) -> httpx.Response:
     try:
         headers = {"Accept-Language": language()}
-        return httpx.request(method, server.rstrip("/") + path, json=wanted or None, headers=headers, timeout=10)
+        address = server.rstrip("/") + path
+        return httpx.request(
+            method, address, json=wanted or None, headers=headers, timeout=10, verify=_certified(server)
+        )
     except httpx.HTTPError as error:
         why = translated(str(error))
         _complain("visiopont", say("no bridge answers at {server} ({error}).", server=server, error=why))
         err.print(say("Start one with `visiopont demo`, or name yours with --server."), highlight=False)
         raise typer.Exit(1) from None
+
+
+def _certified(server: str) -> bool:
+    """Must the bridge's certificate be its name's? Not on this machine: certificates name no loopback address."""
+    return not settings_module.is_loopback(urlsplit(server).hostname or "")
 
 
 def _understood(server: str, answer: httpx.Response) -> Any:
@@ -298,7 +307,8 @@ def _events(server: str) -> Iterator[Iterator[dict[str, Any]]]:
     followed = False
     try:
         # The stream says something every 15 s, if only that it is there.
-        with httpx.stream("GET", server.rstrip("/") + "/api/v1/events", timeout=httpx.Timeout(10, read=45)) as answer:
+        address, timeout = server.rstrip("/") + "/api/v1/events", httpx.Timeout(10, read=45)
+        with httpx.stream("GET", address, timeout=timeout, verify=_certified(server)) as answer:
             followed = True
             yield (
                 json.loads(text.partition(":")[2])
@@ -339,6 +349,20 @@ def snapshot(
         _complain(str(file), translated(error.strerror or str(error)))
         raise typer.Exit(1) from None
     out.print(Text(say("Written to {file}.", file=file)), soft_wrap=True)
+
+
+@app.command(cls=Command, help=say("Make a signed link into a room, for a browser."))
+def link(
+    room: Annotated[str, typer.Argument(help=say("the room"))],
+    role: Annotated[str, typer.Option("--role", help=say("host or guest"))] = "guest",
+    hours: Annotated[float, typer.Option("--hours", help=say("how long it opens the room"))] = HOURS,
+    name: Annotated[str, typer.Option("--name", help=say("whom it is for"))] = "",
+    server: Server = DEFAULT_SERVER,
+) -> None:
+    path = f"/api/v1/rooms/{quote(room, safe='')}/links"
+    answer = _ask(server, "POST", path, role=role, hours=hours, name=name)
+    # Nothing else: others may read it.
+    out.print(Text(answer["url"]), soft_wrap=True)
 
 
 @app.command(cls=Command, help=say("Watch rooms, participants, levels, loss, jitter and the beat, live."))

@@ -12,8 +12,10 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
+from urllib.parse import quote
 
 import msgspec
 import structlog
@@ -23,6 +25,7 @@ from bridge.conference.error import Refused
 from bridge.conference.focus import Focus
 from bridge.conference.focus_event import ResolveWanted, SnapshotTaken
 from bridge.conference.house import NoSuchRoom
+from bridge.conference.participant import Role
 from bridge.conference.room import Room
 from bridge.conference.settings import RoomSettings
 from bridge.io import Driver
@@ -36,6 +39,8 @@ from bridge.worker.video.client import VideoWorker
 from .feed import Feed
 from .floor import FloorSockets
 from .journal import Journal
+from .link import Links
+from .live import LiveSockets
 from .metrics import Figures, Metrics, VideoFigures, WorkerFigures
 from .registry import Registry
 from .status import Picture, count, together, video_worker_status, worker_status
@@ -95,6 +100,8 @@ class Control:
         self.video_status = video_worker_status()
         self.seeing: Mapping[int, VideoWorker] = {}
         self._floors: FloorSockets | None = None
+        self._live: LiveSockets | None = None
+        self._links: Links | None = None
         self._snapshots: dict[int, asyncio.Future[str]] = {}
         self.draining = False
         self.broken = asyncio.Event()
@@ -125,6 +132,19 @@ class Control:
         """Where terminals ask for the right to show something."""
         self._floors = floors
         floors.serve(self.focus.presenting)
+
+    def show(self, live: LiveSockets) -> None:
+        """The pages beside calls."""
+        self._live = live
+
+    def invite(self, links: Links, base: str) -> None:
+        """What makes links, and what they begin with: ``https://meet.example.org``."""
+        self._links, self._base = links, base
+
+    def failed(self, where: str, what: str) -> None:
+        """A bug that somebody else has caught; to be called in the ``except`` clause."""
+        self.counters.bugs.inc()
+        self.journal.bug(where, what)
 
     def _processes(self) -> list[Worker | VideoWorker]:
         return [*self.workers.values(), *self.seeing.values()]
@@ -200,6 +220,9 @@ class Control:
             self._floors.drain()
         for event in self.focus.events():
             self._tell(event)
+        if self._live is not None:
+            self._live.drain()
+            self.driver.drain()  # what is written in a room goes to terminals too
         deadline = self.focus.deadline()
         if self._timer is not None:
             if self._timer.when() == deadline:
@@ -231,6 +254,8 @@ class Control:
         if not isinstance(event, ORDERS):
             self.counters.told(event)
             self.feed.tell(event)
+            if self._live is not None:
+                self._live.told(event)
 
     # Names
 
@@ -336,6 +361,28 @@ class Control:
             if error:
                 raise Refused("no-picture", f"The picture could not be taken: {error}")
             return await asyncio.to_thread(path.read_bytes)
+
+    def link(self, room: str, role: Role, hours: float, name: str) -> dict[str, Any]:
+        """A link into a room, for whoever is to have it.
+
+        Raises:
+            NoSuchRoom: it can't be dialled.
+            Refused: there is no page.
+            ValueError: hours or name can't be.
+        """
+        settings = self.focus.attendance.settings(room)
+        if self._links is None:
+            raise Refused("no-page", "This bridge has no page to link to: see [http] listen.")
+        token, granted = self._links.make(settings.name, role, hours, name)
+        ends = datetime.fromtimestamp(granted.expires, UTC)
+        return {
+            "url": f"{self._base}/r/{quote(settings.name, safe='')}?t={token}",
+            "token": token,
+            "room": settings.name,
+            "role": role,
+            "expires": ends.isoformat().replace("+00:00", "Z"),
+            "name": granted.name,
+        }
 
     def open_room(self, settings: RoomSettings) -> None:
         if self.picture.room(settings.name) is not None:

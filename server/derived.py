@@ -20,8 +20,9 @@ from bridge.signalling.offer import Capabilities
 from bridge.signalling.registrar import RegistrarSettings
 from bridge.signalling.video_codec import VideoCapabilities
 
-from .route import own_addresses, same_family
-from .settings import Settings, parse_ports
+from .http import Access
+from .route import main_address, own_addresses, same_family
+from .settings import Settings, is_loopback, parse_address, parse_ports
 
 EVERYWHERE = ("0.0.0.0", "::")
 Contacts = Mapping[tuple[Transport, tuple[str, int]], tuple[str, int]]
@@ -121,6 +122,30 @@ def contact(listener: Listener, address: str) -> tuple[str, int]:
     if address and same_family(address, listener.host):
         return address, listener.port
     return listener.host, listener.port
+
+
+def links_base(settings: Settings, port: int) -> str:
+    """What links to the page begin with, where the HTTP server got ``port``."""
+    if settings.http.public_url:
+        return settings.http.public_url
+    host, _ = parse_address(settings.http.listen)
+    if host in EVERYWHERE:
+        host = settings.sip.address or main_address(host == "::")
+    scheme = "https" if settings.http.tls_certificate else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def access(settings: Settings) -> Access:
+    """Who may ask the HTTP server for what."""
+    public = settings.http.public_url.partition("://")[2]
+    local = is_loopback(parse_address(settings.http.listen)[0])
+    return Access(local, settings.http.expose and not local, public, frozenset(settings.http.origins))
+
+
+def domain(settings: Settings, host: str) -> str:
+    """Of rooms' addresses, for a browser that reached us as ``host``."""
+    found = next(iter(settings.sip.domains), "") or host or "localhost"
+    return f"[{found}]" if ":" in found else found
 
 
 def media_host(settings: Settings) -> str:

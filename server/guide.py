@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
 from bridge.io import Listener
 from bridge.signalling.flow import Transport
 
 EVERYWHERE = ("0.0.0.0", "::")
-USUAL_HTTP = "127.0.0.1:8080"
+USUAL_HTTP = "http://127.0.0.1:8080"
 """Where ``visiopont top`` and the others look unless told."""
 
 
@@ -35,9 +36,17 @@ def addresses(room: str, listeners: Sequence[Listener], main: Callable[[bool], s
 
 
 def text(
-    version: str, listeners: Sequence[Listener], main: Callable[[bool], str], room: str, http: str, *, demo: bool
+    version: str,
+    listeners: Sequence[Listener],
+    main: Callable[[bool], str],
+    room: str,
+    http: str,
+    *,
+    demo: bool,
+    page: str = "",
 ) -> str:
-    """The whole of it. ``room``: the one to dial; ``http``: the API's address, empty without one."""
+    """The whole of it. ``room``: the one to dial; ``http``: what the API's addresses begin with, empty without one;
+    ``page``: what pages' do, where that is something else."""
     dial = addresses(room, listeners, main)
     first, others = dial[0], dial[1:3]
     there = next((each for each in dial if "127.0.0.1" in each or "[::1]" in each), first)
@@ -56,8 +65,12 @@ def text(
         lines.append("  Three people talk there already. Key ** to hear what the keys do.")
     commands = [(f'baresip -e "/uanew sip:me@127.0.0.1;regint=0" -e "/dial {there}"', "un téléphone / a telephone")]
     if http:
-        named = "" if http == USUAL_HTTP else f" --server http://{http}"
-        commands += [(f".venv/bin/visiopont top{named}", "en direct / live"), (f"http://{http}/api/docs", "API")]
+        named = "" if http == USUAL_HTTP else f" --server {http}"
+        commands += [
+            (f"{page or http}/r/{quote(room, safe='')}", "un navigateur / a browser"),
+            (f".venv/bin/visiopont top{named}", "en direct / live"),
+            (f"{http}/api/docs", "API"),
+        ]
     commands.append(("Ctrl-C", "raccrocher et finir / hang up and end"))
     width = max(len(command) for command, _ in commands)
     lines += ["", *(f"  {command:<{width}}   # {what}" for command, what in commands), ""]

@@ -10,6 +10,7 @@ import difflib
 import ipaddress
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -179,6 +180,23 @@ class Webrtc(Section):
         default="",
         description="what browsers are told to send to, where a NAT is between; empty: the address that they called",
     )
+    turn: tuple[str, ...] = Field(
+        default=(),
+        description="relays for browsers whose networks let nothing else through, as in "
+        "`turns:turn.example.org:443?transport=tcp`; `stun:` too",
+    )
+    turn_secret: str = Field(
+        default="", description="what the relays share with us (coturn's `static-auth-secret`)", repr=False
+    )
+
+    @model_validator(mode="after")
+    def _relays(self) -> Webrtc:
+        for text in self.turn:
+            if not text.startswith(("turn:", "turns:", "stun:", "stuns:")):
+                raise ValueError(f"{text!r}: begin with turn:, turns: or stun:, as in turn:turn.example.org:3478")
+        if not self.turn_secret and any(text.startswith("turn") for text in self.turn):
+            raise ValueError("turn without turn_secret lets nobody in: set what coturn has as static-auth-secret")
+        return self
 
     @field_validator("address")
     @classmethod
@@ -214,13 +232,29 @@ class Rooms(Section):
 
 
 class Http(Section):
-    """HTTP API and metrics."""
+    """Browsers' page and sockets; HTTP API and metrics."""
 
-    listen: str = Field(default="127.0.0.1:8080", description="address and port; empty: no HTTP")
+    listen: str = Field(
+        default="127.0.0.1:8080",
+        description="address and port; empty: no HTTP. Browsers give camera and microphone to pages by HTTPS only, but "
+        "for those of their own machine",
+    )
     expose: bool = Field(
         default=False,
-        description="allow `listen` to be more than this machine. There is no authentication yet: whoever reaches it "
-        "governs every room",
+        description="let other machines use the API too, where `listen` is more than this one. There is no "
+        "authentication yet: whoever reaches it governs every room. Pages and calls need it not",
+    )
+    tls_certificate: str = Field(
+        default="", description="PEM file: certificate chain (and key, unless `tls_key`): HTTPS and WSS"
+    )
+    tls_key: str = Field(default="", description="PEM file: private key")
+    public_url: str = Field(
+        default="",
+        description="what links begin with, as in `https://meet.example.org`; empty: what `listen` says. To be set "
+        "where a proxy is in front, which is to pass `/r/`, `/client/` and `/sip` on, and nothing else",
+    )
+    origins: tuple[str, ...] = Field(
+        default=(), description="other sites whose pages may call here, as in `https://intranet.example.org`"
     )
 
     @field_validator("listen")
@@ -230,14 +264,20 @@ class Http(Section):
             parse_address(value)
         return value
 
-    @model_validator(mode="after")
-    def _guarded(self) -> Http:
-        if self.listen and not self.expose and not is_loopback(parse_address(self.listen)[0]):
-            raise ValueError(
-                f"{self.listen} can be reached from other machines, and the API has no authentication yet: use "
-                "127.0.0.1, or set [http] expose = true if something in front of it guards it"
-            )
-        return self
+    @field_validator("public_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and not is_origin(value.rstrip("/")):
+            raise ValueError(f"{value!r}: write scheme and host, as in https://meet.example.org")
+        return value.rstrip("/")
+
+    @field_validator("origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if not is_origin(text):
+                raise ValueError(f"{text!r}: write scheme and host, as in https://meet.example.org")
+        return value
 
 
 class Storage(Section):
@@ -265,6 +305,11 @@ def parse_address(text: str) -> tuple[str, int]:
     if not host or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"{text!r}: write an address and a port, as in 127.0.0.1:8080 or [::1]:8080")
     return host, int(port)
+
+
+def is_origin(text: str) -> bool:
+    """Scheme, host and perhaps a port, nothing more (RFC 6454 §6.1)."""
+    return re.fullmatch(r"https?://(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?", text, re.ASCII) is not None
 
 
 def is_loopback(host: str) -> bool:

@@ -1,14 +1,14 @@
-"""TLS contexts of the SIP listeners and of the connections that we open (RFC 3261 §26.3)."""
+"""TLS contexts of the SIP and HTTP listeners and of the connections that we open (RFC 3261 §26.3)."""
 
 from __future__ import annotations
 
 import ssl
 
-from .settings import Sip
+from .settings import Http, Sip
 
 
-def server_context(settings: Sip) -> ssl.SSLContext | None:
-    """For `tls:` listeners; None: no certificate is set.
+def server_context(settings: Sip | Http) -> ssl.SSLContext | None:
+    """For `tls:` listeners, or HTTPS; None: no certificate is set.
 
     Raises:
         OSError: a file can't be read, is no PEM, or certificate and key don't belong together (ssl.SSLError is one).

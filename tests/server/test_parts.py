@@ -196,7 +196,7 @@ def test_what_to_dial_has_ports_and_brackets_where_they_are_needed() -> None:
 
 @pytest.mark.parametrize("demo", [True, False])
 def test_the_guide_speaks_french_and_english(demo: bool) -> None:
-    text = guide.text("1", [Listener.parse("udp:127.0.0.1:5062")], str, "demo", "127.0.0.1:9", demo=demo)
+    text = guide.text("1", [Listener.parse("udp:127.0.0.1:5062")], str, "demo", "http://127.0.0.1:9", demo=demo)
     assert "Composez    sip:demo@127.0.0.1:5062" in text
     assert "Dial        sip:demo@127.0.0.1:5062" in text
     assert "top --server http://127.0.0.1:9" in text
