@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 PACE = 0.004
@@ -33,8 +34,11 @@ class Callers:
         self._own = self._socket.getsockname()[1]
         self._dialogs: dict[int, Dialog] = {}
 
-    def call(self, addresses: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    def call(self, addresses: list[tuple[str, int]], offers: Sequence[str] = ()) -> list[tuple[str, int]]:
         """One call a phone; where each is to send.
+
+        Args:
+            offers: one each; none: of PCMU at its address.
 
         Raises:
             OSError: calls are refused or not answered.
@@ -45,10 +49,14 @@ class Callers:
                 raise OSError(f"{len(addresses) - len(self._dialogs)} of {len(addresses)} calls were not answered")
             for n, address in enumerate(addresses):
                 if n not in self._dialogs:
-                    self._send("INVITE", n, _offer(*address))
+                    self._send("INVITE", n, offers[n] if offers else _offer(*address))
                     self._hear(PACE)
             self._hear(1.0)
         return [self._dialogs[n].media for n in range(len(addresses))]
+
+    def answer(self, n: int) -> str:
+        """The message that answered a call."""
+        return self._dialogs[n].answer
 
     def hang_up(self) -> None:
         for n in self._dialogs:
