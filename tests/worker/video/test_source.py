@@ -13,6 +13,8 @@ from bridge.worker.video.encoder import Encoder, Kind
 from bridge.worker.video.reception import Reception
 from bridge.worker.video.rung import Rung
 from bridge.worker.video.source import Source
+from tests.media.video.streams import ENCODERS, encoded
+from tests.media.video.test_formats import packetiser
 from tests.worker.video.terminals import painting, ssim
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -168,3 +170,29 @@ def test_high_gives_a_better_picture_of_the_same_bits(crew: Crew) -> None:
                 found.append(ssim(paint(n / 30)[:360], source.picture.planes[0]))
         quality[level] = float(np.mean(found))
     assert quality["64001f"] > quality["42e01f"]
+
+
+@pytest.mark.parametrize("name", ["vp9", "h265", "vp8", "baseline"])
+def test_after_a_loss_the_last_good_picture_is_held_and_a_keyframe_asked_for(name: str, crew: Crew) -> None:
+    """The far end answers no NACK; its keyframes come every 15 frames."""
+    pictures: list[int] = []
+    wanted = ENCODERS[name]
+    formats = (VideoFormat(wanted.sdp, 96, dict(wanted.parameters)),)
+    source = Source(crew, formats, nack=False, pictured=lambda: pictures.append(n))
+    packets, frames, sequence, asked, n = packetiser(name), encoded(name), 0, 0, 0
+    for n, frame in enumerate(frames):
+        payloads = packets.packetise(frame, 600)
+        for i, payload in enumerate(payloads):
+            if not (n == 5 and i == len(payloads) // 2):  # one packet is lost
+                source.feed(1, 7, sequence, n * 3000, i == len(payloads) - 1, payload, n / 30)
+            sequence += 1
+        asked += source.take(n / 30, 0, 0.05).keyframe
+        if n == 14:
+            held = source.picture
+            assert held is not None
+    assert set(pictures) >= set(range(5))
+    assert not set(pictures) & set(range(5, 15)), "a picture was shown that was decoded after the loss"
+    assert set(pictures) >= set(range(15, 30)), "the keyframe did not bring it back"
+    assert asked >= 1
+    assert source.refused == 0
+    assert 0.2 < source.frozen(1.0) <= 10 / 30 + 0.05
