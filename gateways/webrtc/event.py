@@ -26,8 +26,9 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A handshake is done, and the certificate is the one that the description names. It may come before
-    :class:`Connected`. A later one replaces the first: the peer began a new association."""
+    """A handshake is done, and the certificate is the one that the description names. Media may begin, both ways, at
+    ``remote``. Chromium's come some 50 ms before :class:`Connected`. Later ones replace the first: the peer began a new
+    association."""
 
     id: str
     send: SrtpKey

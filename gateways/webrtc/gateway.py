@@ -265,7 +265,7 @@ class Gateway:
 
     def _settle(self, transport: Transport, now: float) -> None:
         """After each mutation: what it wants to send and to say, who is found by what, and when it is due."""
-        if transport.id not in self._transports:
+        if self._transports.get(transport.id) is not transport:
             return
         wait: float | None = None
         if transport.leads:

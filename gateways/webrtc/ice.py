@@ -7,7 +7,7 @@ Rules:
   by USE-CANDIDATE in the first check of a pair) nominates all its pairs: of those the highest priority wins.
 * A restart (§9) gives new credentials. The old ones and the selected pair hold until the first check with the new.
 * We send no checks, so that consent (RFC 7675) is the peer's: it asks at least every 6 s, and 30 s without a check on
-  the selected pair end it.
+  the selected pair end it, or before there is one, on any.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class ConsentLost:
-    """No check came on the selected pair for :data:`CONSENT`; none is selected now."""
+    """No check came on the selected pair for :data:`CONSENT`, or on any where none is selected. None is now."""
 
     flow: Flow
 
@@ -180,11 +180,21 @@ class IceAgent:
 
     def expire(self, now: float) -> None:
         when = self.deadline()
-        if when is not None and when <= now and self.selected is not None:
+        if when is None or when > now:
+            return
+        if self.selected is not None:
             self.drop(self.selected)
+            return
+        silent = list(self._remotes)
+        self._events.append(ConsentLost(silent[-1]))
+        for flow in silent:
+            self._forget(flow)
 
     def deadline(self) -> float | None:
-        return None if self.selected is None else self._remotes[self.selected].heard + CONSENT
+        if self.selected is not None:
+            return self._remotes[self.selected].heard + CONSENT
+        latest = max((remote.heard for remote in self._remotes.values()), default=None)
+        return None if latest is None else latest + CONSENT
 
     def datagrams(self) -> Iterator[tuple[bytes, Flow]]:
         while self._out:

@@ -45,6 +45,8 @@ class Transport:
         self.route: Flow | None = None
         """Where DTLS goes, and media: the selected pair, before it the one where the last authentic packet was."""
         self._connected = False
+        self._keyed = False
+        """Keys were given, and consent has not ended since."""
         self._agreed: dtls.Established | None = None
         """Keys that may not be used before the peer's fingerprint is known."""
         self._asked_restart = False
@@ -228,8 +230,9 @@ class Transport:
                     self._connect(flow)
                     self._release_keys()
                 case ice.ConsentLost():
-                    self._connected, self.route = False, None
-                    self._events.append(ConsentLost(self.id))
+                    if self._connected or self._keyed:
+                        self._events.append(ConsentLost(self.id))
+                    self._connected, self._keyed, self.route = False, False, None
                 case ice.Forgotten() | ice.Restarted():
                     self._events.append(event)
 
@@ -259,6 +262,7 @@ class Transport:
             return
         agreed, self._agreed = self._agreed, None
         if self.dtls.matches(self.remote.fingerprints):
+            self._keyed = True
             self._events.append(Keys(self.id, agreed.send, agreed.receive, self.route))
         else:
             self.fail("the certificate is not the one that the description names")

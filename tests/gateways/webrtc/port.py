@@ -20,73 +20,58 @@ from bridge.worker.protocol import SrtpKey
 from gateways.webrtc.event import Connected, GatewayEvent, Keys
 from gateways.webrtc.gateway import Gateway
 from gateways.webrtc.ice import candidates
+from gateways.webrtc.tcp import Connections
 from tests.gateways.webrtc.air import OURS
 from tests.interop.ports import free_ports
 
 T = TypeVar("T")
 
 
-class Port(asyncio.DatagramProtocol):
-    """``async with Port() as port``: events are kept, RTP and RTCP too, as they came."""
+class Driver:
+    """The contract of cores with a real clock."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.local = (host, free_ports(2))
         self.gateway = Gateway(OURS, os.urandom)
         self.events: list[GatewayEvent] = []
         self.media: list[bytes] = []
-        self.busy = 0.0
-        """Seconds of CPU in the gateway."""
+        """RTP and RTCP that came, as they came."""
         self.lose: Callable[[bytes, bool], bool] = lambda data, ours: False
         """A test's own loss."""
+        self.candidates = candidates([self.local])
         self._timer: asyncio.TimerHandle | None = None
 
-    async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        await loop.create_datagram_endpoint(lambda: self, local_addr=self.local)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._socket.close()
-        await asyncio.sleep(0)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._socket = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        if self.lose(data, False):
-            return
-        if data and 128 <= data[0] < 192:
-            self.media.append(data)
-            return
-        flow = Flow(Carrier.UDP, self.local, (addr[0], addr[1]))
-        self.do(lambda gateway, now: gateway.receive(data, flow, now))
+    def send(self, data: bytes, to: Flow) -> None:
+        raise NotImplementedError
 
     def do(self, act: Callable[[Gateway, float], T]) -> T:
         """One mutation, then what the contract of cores says."""
-        start = time.process_time()
         result = act(self.gateway, time.monotonic())
-        datagrams = list(self.gateway.datagrams())
+        for data, flow in self.gateway.datagrams():
+            if not self.lose(data, True):
+                self.send(data, flow)
         self.events.extend(self.gateway.events())
         when = self.gateway.deadline()
-        self.busy += time.process_time() - start
-        for data, flow in datagrams:
-            if not self.lose(data, True):
-                self._socket.sendto(data, flow.remote)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.rest()
         if when is not None:
             delay = max(0.0, when - time.monotonic())
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(delay, lambda: self.do(lambda gateway, now: gateway.expire(now)))
         return result
 
-    def send(self, data: bytes, to: Flow) -> None:
-        self._socket.sendto(data, to.remote)
+    def rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def took(self, data: bytes, flow: Flow) -> None:
+        """A packet came."""
+        if self.lose(data, False):
+            return
+        if data and 128 <= data[0] < 192:
+            self.media.append(data)
+            return
+        self.do(lambda gateway, now: gateway.receive(data, flow, now))
 
     async def until(self, condition: Callable[[], T], what: str, seconds: float = 10.0) -> T:
         end = time.monotonic() + seconds
@@ -108,14 +93,87 @@ class Port(asyncio.DatagramProtocol):
     def offered(self, sdp: str, id: str = "peer") -> str:
         """Our answer to a browser's offer: its first audio codec of those we can make here, recvonly or sendrecv."""
         remote = parameters(sdp)
-        found = candidates([self.local])
 
         def answer(gateway: Gateway, now: float) -> TransportParameters:
             if id in gateway._transports:
                 return gateway.update(id, remote, now)
-            return gateway.open(id, remote, local=self.local, candidates=found, now=now)
+            return gateway.open(id, remote, local=self.local, candidates=self.candidates, now=now)
 
         return description(sdp, self.do(answer))
+
+
+class Port(Driver, asyncio.DatagramProtocol):
+    """``async with Port() as port``: one UDP socket."""
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        await loop.create_datagram_endpoint(lambda: self, local_addr=self.local)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.rest()
+        self._socket.close()
+        await asyncio.sleep(0)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._socket = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+        self.took(data, Flow(Carrier.UDP, self.local, (addr[0], addr[1])))
+
+    def send(self, data: bytes, to: Flow) -> None:
+        self._socket.sendto(data, to.remote)
+
+
+class StreamPort(Driver):
+    """``async with StreamPort() as port``: one TCP listener, and nothing else."""
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        super().__init__(host)
+        self.candidates = candidates([], tcp=[self.local])
+        self.connections = Connections()
+        self._writers: dict[Flow, asyncio.StreamWriter] = {}
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, *self.local)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.rest()
+        self._server.close()
+        for writer in self._writers.values():
+            writer.close()
+        await asyncio.sleep(0.05)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        flow = Flow(Carrier.TCP, self.local, writer.get_extra_info("peername")[:2])
+        self._writers[flow] = writer
+        self.connections.opened(flow, time.monotonic())
+        while data := await reader.read(4096):
+            self.connections.receive(data, flow, time.monotonic())
+            for packet, source in self.connections.events():
+                self.took(packet, source)
+                if self.gateway.knows(source):
+                    self.connections.vouch(source)
+            self._flush()
+        self.connections.closed(flow, time.monotonic())
+        self.do(lambda gateway, now: gateway.closed(flow, now))
+        self._writers.pop(flow).close()
+
+    def send(self, data: bytes, to: Flow) -> None:
+        self.connections.send(data, to)
+        self._flush()
+
+    def _flush(self) -> None:
+        for data, flow in self.connections.datagrams():
+            if data:
+                self._writers[flow].write(data)
+            else:
+                self._writers[flow].close()
 
 
 def parameters(sdp: str) -> TransportParameters:

@@ -233,6 +233,30 @@ def test_spoiled_handshakes_raise_nothing() -> None:
     assert ends[DtlsState.ESTABLISHED] > 5
 
 
+def test_what_one_peer_breaks_is_not_laid_at_anothers_door() -> None:
+    """OpenSSL's errors wait in a queue that all connections of a thread share."""
+    rng = random.Random(3)
+    bad, _ = pair()
+    whole, other = pair()
+    exchange(whole, other)
+    list(whole.events())
+    for _ in range(300):
+        server, client = pair()
+        for _ in range(3):
+            for source, to in ((client, server), (server, client)):
+                for data in source.datagrams():
+                    spoiled = bytearray(data)
+                    for _ in range(rng.randrange(1, 5)):
+                        spoiled[rng.randrange(len(data))] = rng.randrange(256)
+                    bad.receive(bytes(spoiled), 0.0)
+                    whole.receive(bytes(spoiled), 0.0)
+                    to.receive(data, 0.0)
+        assert server.state is client.state is DtlsState.ESTABLISHED
+        if bad.state is not DtlsState.HANDSHAKE:
+            bad, _ = pair()
+    assert not list(whole.events())
+
+
 def test_one_identity_a_day_has_one_fingerprint() -> None:
     assert Identity(DAY).fingerprint != Identity(DAY).fingerprint
     assert str(OURS.fingerprint).startswith("sha-256 ")

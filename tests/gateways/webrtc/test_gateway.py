@@ -210,6 +210,20 @@ def test_consent_ends_when_checks_do_and_comes_back_with_them(calm: Air) -> None
     assert [type(event) for event in calm.events] == [Connected, Keys, ConsentLost, Connected]
 
 
+def test_who_never_nominates_has_keys_and_is_missed_too(calm: Air) -> None:
+    browser = Browser(calm, HOME, dtls=False)
+    calm.join("a", browser)
+    browser.checking = False
+    browser.check(HOME)
+    calm.run(0.1)
+    browser.with_dtls, browser.dtls = True, Dtls(THEIRS, client=True, now=calm.now)
+    calm.run(1)
+    assert calm.agree("a", browser)
+    assert [type(event) for event in calm.events] == [Keys]
+    calm.run(CONSENT)
+    assert [type(event) for event in calm.events] == [Keys, ConsentLost]
+
+
 def test_checks_keep_consent(air: Air) -> None:
     browser = Browser(air, HOME)
     air.join("a", browser)

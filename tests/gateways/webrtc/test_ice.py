@@ -152,9 +152,18 @@ def test_consent_lasts_thirty_seconds_from_the_last_check_on_the_selected_pair(a
     agent.expire(40.0)
     assert list(agent.events()) == [ConsentLost(A), Forgotten(A)]
     assert agent.selected is None
-    assert agent.deadline() is None
-    check(agent, A, 50.0, nominate=True)
+    check(agent, A, 45.0, nominate=True)
     assert list(agent.events()) == [Checked(A), Selected(A)]
+
+
+def test_without_a_selected_pair_consent_ends_with_the_last_check_on_any(agent: IceAgent) -> None:
+    check(agent, A, 1.0)
+    check(agent, B, 5.0)
+    list(agent.events())
+    assert agent.deadline() == 5.0 + CONSENT
+    agent.expire(5.0 + CONSENT)
+    assert list(agent.events()) == [ConsentLost(B), Forgotten(A), Forgotten(B)]
+    assert agent.deadline() is None
 
 
 def test_old_credentials_hold_until_the_first_check_with_the_new(agent: IceAgent) -> None:

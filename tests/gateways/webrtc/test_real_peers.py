@@ -19,8 +19,7 @@ from bridge.signalling.flow import Flow
 from bridge.signalling.transport_parameters import Fingerprint, Setup, TransportParameters
 from gateways.webrtc import dtls
 from gateways.webrtc.event import Closed, Connected, ConsentLost, Failed, Keys
-from gateways.webrtc.ice import candidates
-from tests.gateways.webrtc.port import Media, Port, description, parameters
+from tests.gateways.webrtc.port import Driver, Media, Port, StreamPort, description, parameters
 from tests.interop.ports import free_ports
 from tests.interop.process import need
 
@@ -31,7 +30,7 @@ def is_audio(packet: bytes) -> bool:
     return packet[1] & 0x7F == 0
 
 
-async def speak(port: Port, media: Media, to: Flow, packets: int = 25) -> None:
+async def speak(port: Driver, media: Media, to: Flow, packets: int = 25) -> None:
     """Half a second of mu-law."""
     for n in range(packets):
         header = b"\x80\x00" + n.to_bytes(2, "big") + (160 * n).to_bytes(4, "big") + (77).to_bytes(4, "big")
@@ -39,7 +38,7 @@ async def speak(port: Port, media: Media, to: Flow, packets: int = 25) -> None:
         await asyncio.sleep(0.02)
 
 
-async def hear(port: Port, media: Media) -> None:
+async def hear(port: Driver, media: Media) -> None:
     """At least five packets come, and all of them open."""
     start = len(port.media)
     await port.until(lambda: sum(map(is_audio, port.media[start:])) >= 5, "voice")
@@ -165,14 +164,33 @@ def test_chromium() -> None:
     asyncio.run(call())
 
 
+def test_chromium_over_tcp() -> None:
+    """A network that blocks UDP: the only candidate is TCP's."""
+    need("chromium", "chromium")
+
+    async def call() -> None:
+        async with StreamPort() as port, chromium() as page:
+            await page.evaluate(TAKE, port.offered(await page.evaluate(OFFER)))
+            keys = await port.keys()
+            media = Media(keys.send, keys.receive)
+            await hear(port, media)
+            await speak(port, media, keys.remote)
+            assert (await page.evaluate(RECEIVED))["inbound"] >= 20
+            assert not port.connections.refused
+            await page.evaluate("() => peer.close()")
+            await port.until(lambda: port.of(ConsentLost), "the end of the connection")
+
+    asyncio.run(call())
+
+
 def test_chromium_that_is_offered_to() -> None:
     """We offer: the ClientHello may come before the answer does."""
     need("chromium", "chromium")
 
     async def call() -> None:
         async with Port() as port, chromium() as page:
-            found = candidates([port.local])
-            ours = port.do(lambda gateway, now: gateway.open("peer", None, local=port.local, candidates=found, now=now))
+            own = port.candidates
+            ours = port.do(lambda gateway, now: gateway.open("peer", None, local=port.local, candidates=own, now=now))
             answer = await page.evaluate(ANSWER, description("a=mid:0", ours))
             await port.until(lambda: port.of(Connected), "a nominated pair")
             await asyncio.sleep(0.5)
