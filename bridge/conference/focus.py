@@ -149,7 +149,7 @@ class Focus:
         """Its datagrams are to be sent, and what comes for it is to be given to it."""
         if self._video is not None:
             self._video.access, self._video.forget_floor = self.presenting.access, self.presenting.forget
-        self._watch = Watch(endpoint, self._house, self._alarms)
+        self._watch = Watch(endpoint, self._house, self._alarms, self._pictures)
         self._stage = Stage(
             self._house,
             self._placement,
@@ -348,6 +348,21 @@ class Focus:
         if (party := self._parties.of(leg)) is not None:
             self._stage.seen(party, now)
             self.presenting.changed_call(party, now)
+            if party.room:
+                self._watch.changed(party.room, now)
+
+    def _pictures(self, room: str) -> dict[int, str] | None:
+        """Whose pictures go which way, as they see it; None: the room has none."""
+        running = self._house.running.get(room)
+        if running is None or not self._house.has_picture(running):
+            return None
+        found = {}
+        for person in running.room.participants():
+            party = self._parties.get(person.number)
+            seen = party.leg.seen if party is not None and party.leg is not None else None
+            if seen is not None:
+                found[person.number] = seen.direction.reversed.value
+        return found
 
     def _informed(self, event: sip.InfoReceived, now: float) -> None:
         """INFO: a key, or a wish for a whole picture (RFC 5168)."""

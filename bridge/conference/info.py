@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 from xml.sax.saxutils import escape, quoteattr
+
+from bridge.signalling.pictures import MAIN
 
 from .participant import Participant
 from .snapshot import RoomSnapshot
@@ -23,8 +26,13 @@ SNAPSHOTS = 16
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML 1.0 document may contain (its §2.2), not even escaped."""
 
-Endpoint: TypeAlias = tuple[int, str, str, str, bool, bool, str]
-"""What is shown of a participant: number, name, role, state, muted, deaf, language."""
+Endpoint: TypeAlias = tuple[int, str, str, str, bool, bool, str, str]
+"""What is shown of a participant: number, name, role, state, muted, deaf, language, and of its picture the direction as
+it sees it, empty where it has none."""
+Pictures: TypeAlias = Mapping[int, str]
+"""Participant -> the direction of its picture; nobody is in it who has none."""
+VOICE = "0"
+"""Label of the voice; that of the picture is the ``a=label`` of its m-line (RFC 4575 §5.8.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,8 @@ class _Facts:
     capacity: int
     count: int
     locked: bool
+    pictures: bool
+    """There are some in this room."""
     users: dict[str, tuple[Endpoint, ...]]
     """URI -> its endpoints, in the order they came."""
 
@@ -46,10 +56,10 @@ class _Recent:
     def __init__(self) -> None:
         self._facts: OrderedDict[int, tuple[RoomSnapshot, _Facts]] = OrderedDict()
 
-    def of(self, snapshot: RoomSnapshot) -> _Facts:
+    def of(self, snapshot: RoomSnapshot, pictures: Pictures | None) -> _Facts:
         key = id(snapshot)  # the snapshot is kept, so the number stays its own
         if key not in self._facts:
-            self._facts[key] = (snapshot, _facts(snapshot))
+            self._facts[key] = (snapshot, _facts(snapshot, pictures))
             while len(self._facts) > SNAPSHOTS:
                 self._facts.popitem(last=False)
         return self._facts[key][1]
@@ -72,23 +82,23 @@ class Watcher:
         """Of the last document; 0: none was made."""
         return self._version
 
-    def full(self, snapshot: RoomSnapshot) -> bytes:
-        """The whole state: due after SUBSCRIBE and after each refresh."""
-        facts = self._sent = _recent.of(snapshot)
+    def full(self, snapshot: RoomSnapshot, pictures: Pictures | None = None) -> bytes:
+        """The whole state: due after SUBSCRIBE and after each refresh. ``pictures``: None: the room has none."""
+        facts = self._sent = _recent.of(snapshot, pictures)
         users = "".join(_user(uri, people) for uri, people in facts.users.items())
         body = _description(self._entity, facts) + _state(facts) + f'<users state="full">{users}</users>'
         return self._document("full", body)
 
-    def partial(self, snapshot: RoomSnapshot) -> bytes | None:
+    def partial(self, snapshot: RoomSnapshot, pictures: Pictures | None = None) -> bytes | None:
         """What changed since the last document; None: nothing that the package shows. The first is a full one."""
-        before, facts = self._sent, _recent.of(snapshot)
+        before, facts = self._sent, _recent.of(snapshot, pictures)
         if before is None:
-            return self.full(snapshot)
+            return self.full(snapshot, pictures)
         self._sent = facts
         changed = [_user(uri, people) for uri, people in facts.users.items() if before.users.get(uri) != people]
         gone = [f'<user entity={_attribute(uri)} state="deleted"/>' for uri in before.users if uri not in facts.users]
         parts = [
-            _description(self._entity, facts) * ((before.title, before.capacity) != (facts.title, facts.capacity)),
+            _description(self._entity, facts) * (_described(before) != _described(facts)),
             _state(facts) * ((before.count, before.locked) != (facts.count, facts.locked)),
             f'<users state="partial">{"".join(gone + changed)}</users>' * bool(gone or changed),
         ]
@@ -108,16 +118,18 @@ class Watcher:
         ).encode()
 
 
-def _facts(snapshot: RoomSnapshot) -> _Facts:
+def _facts(snapshot: RoomSnapshot, pictures: Pictures | None) -> _Facts:
     users: dict[str, list[Endpoint]] = {}
     for one in snapshot.participants:
-        shown = (one.number, one.name, one.role, one.state, one.muted, one.deaf, one.language)
+        picture = (pictures or {}).get(one.number, "")
+        shown = (one.number, one.name, one.role, one.state, one.muted, one.deaf, one.language, picture)
         users.setdefault(_uri(one), []).append(shown)
     return _Facts(
         title=snapshot.title,
         capacity=snapshot.capacity,
         count=sum(one.state == "in" for one in snapshot.participants),
         locked=snapshot.locked,
+        pictures=pictures is not None,
         users={uri: tuple(people) for uri, people in users.items()},
     )
 
@@ -132,12 +144,20 @@ def _uri(one: Participant) -> str:
 # The order of elements is the schema's.
 
 
+def _described(facts: _Facts) -> tuple[str, int, bool]:
+    return facts.title, facts.capacity, facts.pictures
+
+
 def _description(entity: str, facts: _Facts) -> str:
+    media = [(VOICE, "audio"), *([(MAIN, "video")] if facts.pictures else [])]
+    available = "".join(
+        f'<entry label="{label}"><type>{kind}</type><status>sendrecv</status></entry>' for label, kind in media
+    )
     return (
         f"<conference-description><display-text>{_text(facts.title)}</display-text>"
         f"<conf-uris><entry><uri>{_text(entity)}</uri><purpose>participation</purpose></entry></conf-uris>"
         f"<maximum-user-count>{facts.capacity}</maximum-user-count>"
-        '<available-media><entry label="1"><type>audio</type><status>sendrecv</status></entry></available-media>'
+        f"<available-media>{available}</available-media>"
         "</conference-description>"
     )
 
@@ -162,13 +182,18 @@ def _user(uri: str, people: tuple[Endpoint, ...]) -> str:
 
 
 def _endpoint(uri: str, one: Endpoint) -> str:
-    number, name, _, state, muted, deaf, _ = one
+    number, name, _, state, muted, deaf, _, picture = one
+    if picture and state != "in":
+        picture = "inactive"
+    video = (
+        f'<media id="2"><type>video</type><label>{MAIN}</label><status>{picture}</status></media>' if picture else ""
+    )
     entity = f"{uri.partition('?')[0]};participant={number}"
     return (
         f'<endpoint entity={_attribute(entity)} state="full"><display-text>{_text(name)}</display-text>'
         f"<status>{_status(state, muted)}</status>"
-        f'<media id="1"><type>audio</type><label>1</label><status>{_media(state, muted, deaf)}</status></media>'
-        "</endpoint>"
+        f'<media id="1"><type>audio</type><label>{VOICE}</label><status>{_media(state, muted, deaf)}</status></media>'
+        f"{video}</endpoint>"
     )
 
 

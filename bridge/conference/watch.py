@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bridge.signalling import event as sip
 from bridge.signalling.alarms import Alarms, Sleeper
 from bridge.signalling.endpoint import Endpoint
 from bridge.signalling.message import ParseError, Uri
 
 from .house import House, NoSuchRoom
-from .info import Watcher
+from .info import Pictures, Watcher
 
 PAUSE = 1.0
 """Seconds between two documents about one room (RFC 4575 §3.8 asks for a limit): changes in between go together."""
@@ -17,7 +19,15 @@ PAUSE_A_WATCHER = 0.005
 
 
 class Watch:
-    def __init__(self, endpoint: Endpoint, house: House, alarms: Alarms[Sleeper]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        house: House,
+        alarms: Alarms[Sleeper],
+        pictures: Callable[[str], Pictures | None] = lambda room: None,
+    ) -> None:
+        """``pictures`` of a room that is on; None: it has none."""
+        self._pictures = pictures
         self._endpoint, self._house, self._alarms = endpoint, house, alarms
         self._watchers: dict[int, tuple[str, Watcher]] = {}
         self._by_room: dict[str, dict[int, Watcher]] = {}
@@ -56,7 +66,8 @@ class Watch:
     def _full(self, subscription: int, now: float) -> None:
         room, watcher = self._watchers.get(subscription, ("", None))
         if watcher is not None:
-            self._endpoint.notify(subscription, watcher.full(self._house.room(room, now).snapshot()), now)
+            document = watcher.full(self._house.room(room, now).snapshot(), self._pictures(room))
+            self._endpoint.notify(subscription, document, now)
 
     def changed(self, room: str, now: float) -> None:
         """Something about the room is news."""
@@ -65,9 +76,9 @@ class Watch:
             self._alarms.set(self, room, now + PAUSE + PAUSE_A_WATCHER * len(watchers))
 
     def wake(self, name: str, now: float) -> None:
-        snapshot = self._house.room(name, now).snapshot()
+        snapshot, pictures = self._house.room(name, now).snapshot(), self._pictures(name)
         for subscription, watcher in list(self._by_room.get(name, {}).items()):
-            document = watcher.partial(snapshot)
+            document = watcher.partial(snapshot, pictures)
             if document is not None:
                 self._endpoint.notify(subscription, document, now)
 

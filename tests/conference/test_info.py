@@ -270,3 +270,44 @@ def test_a_subscriber_who_merges_partial_documents_knows_what_a_full_one_says(
     if (document := watcher.partial(here.snapshot())) is not None:
         known = merged(known, parse(document))
     assert facts(known) == facts(parse(Watcher(FOCUS).full(here.snapshot())))
+
+
+def test_pictures_are_media_of_their_own() -> None:
+    here = held()
+    watcher = Watcher(FOCUS)
+    root = parse(watcher.full(here.snapshot(), {ANNE: "sendrecv", BRUNO: "recvonly"}))
+    assert text(root, "conference-description/available-media/entry/type") == ["audio", "video"]
+    labels = [entry.attrib["label"] for entry in find(root, "conference-description/available-media/entry")]
+    people = find(root, "users/user")
+    both = ["audio", "video"]
+    assert [text(person, "endpoint/media/type") for person in people] == [["audio"], both, both]
+    assert text(people[1], "endpoint/media/label") == labels
+    assert text(people[1], "endpoint/media/status") == ["sendrecv", "sendrecv"]
+    assert text(people[2], "endpoint/media/status") == ["sendrecv", "recvonly"]
+
+
+def test_a_camera_that_goes_off_is_news_of_that_participant_only() -> None:
+    here = held()
+    watcher = Watcher(FOCUS)
+    watcher.full(here.snapshot(), {ANNE: "sendrecv"})
+    assert watcher.partial(here.snapshot(), {ANNE: "sendrecv"}) is None
+    root = parse(watcher.partial(here.snapshot(), {}))
+    assert [user.attrib["entity"] for user in find(root, "users/user")] == [f"sip:{ANNE}@example.ca"]
+    assert text(root, "users/user/endpoint/media/type") == ["audio"]
+    assert not find(root, "conference-description")
+
+
+def test_a_room_that_gets_pictures_is_described_again() -> None:
+    here = held()
+    watcher = Watcher(FOCUS)
+    watcher.full(here.snapshot())
+    root = parse(watcher.partial(here.snapshot(), {}))
+    assert text(root, "conference-description/available-media/entry/type") == ["audio", "video"]
+    assert not find(root, "users/user")
+
+
+def test_who_waits_in_the_lobby_has_no_picture_yet() -> None:
+    here = room(lobby="until-admitted")
+    join(here, HOST, ANNE)
+    root = parse(Watcher(FOCUS).full(here.snapshot(), {ANNE: "sendrecv"}))
+    assert text(root, "users/user/endpoint/media/status")[-1] == "inactive"

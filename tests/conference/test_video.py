@@ -18,8 +18,9 @@ from bridge.signalling.offer import Negotiator
 from bridge.signalling.video_codec import VideoCapabilities
 from bridge.worker import protocol as media
 from bridge.worker import protocol_video as pictures
-from tests.conference.house import House, Terminal
-from tests.conference.test_focus import flow_to
+from tests.conference.house import BRIDGE, House, Terminal
+from tests.conference.test_focus import SUBSCRIBE, flow_to
+from tests.signalling.network import Honest
 
 
 def camera(house: House, host: str = "192.0.2.11", room: str = "demo", **kw: object) -> Terminal:
@@ -504,3 +505,20 @@ def test_who_is_moved_to_a_room_without_pictures_loses_the_video_and_keeps_the_v
     phone.camera(True)
     house.run(3)
     assert len(house.screen.streams) == 1, "its own offer brings it back"
+
+
+def test_who_watches_the_room_is_told_whose_cameras_are_on() -> None:
+    house = House(video=1)
+    phone = camera(house)
+    watcher = Honest(house, ("192.0.2.31", 5060))
+    watcher.send(SUBSCRIBE, BRIDGE)
+    house.run(2)
+    phone.camera(False)
+    house.run(0.5)
+    house.run(3)
+    in_order = sorted(watcher.requests("NOTIFY"), key=lambda notify: notify.cseq.number)
+    bodies = [notify.body for notify in in_order if notify.body]
+    assert b"<type>video</type><label>1</label><status>sendrecv</status>" in bodies[0]
+    assert bodies[-1].count(b'state="partial"') == 2
+    assert b"<type>video</type>" not in bodies[-1]
+    assert b"<type>audio</type>" in bodies[-1]
