@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from .h261_blocks import Boundary, boundaries
 from .h263 import joined_bits
 from .payload import BEGINS, CONTINUES, KEYFRAME, Bits, Limits, PayloadError, Picture
 
@@ -30,11 +31,8 @@ def picture_head(frame: bytes) -> tuple[bool, tuple[int, int]]:
 
 
 class H261Packetiser:
-    """Pictures to payloads: each begins with a picture or GOB header, at whatever bit that lies (§4.1).
-
-    A GOB too large for a packet is cut at an octet; what follows names no macroblock it begins with. Decoders that put
-    the bits together take that; one that resumes after a loss waits for the next GOB.
-    """
+    """Pictures to payloads: each begins with a picture or GOB header, at whatever bit that lies; a GOB too large for a
+    packet is cut between macroblocks (§4.1)."""
 
     def packetise(self, frame: bytes, mtu: int) -> list[bytes]:
         """See :class:`.payload.Packetiser`."""
@@ -45,18 +43,42 @@ class H261Packetiser:
         end, begin = 8 * len(frame), 0
         starts = _start_codes(frame)
         payloads = []
+        inside: Boundary | None = None
         while begin < end:
-            stop = begin - begin % 8 + room
+            stop, head = begin - begin % 8 + room, _head(inside)
+            inside = None
             if stop >= end:
                 stop = end
             else:
                 fitting = starts[np.searchsorted(starts, begin, "right") : np.searchsorted(starts, stop, "right")]
-                stop = int(fitting[-1]) if fitting.size else stop
+                whole = int(fitting[-1]) if fitting.size else 0
+                if whole - begin < room // 2:  # cutting the GOB that follows costs less than a packet half empty
+                    inside = _cut(frame, starts, begin, stop)
+                stop = inside.bit if inside else whole or stop
             # V: vectors may be used; I: only when the whole stream is intra, which nobody knows (§4.1).
-            head = bytes([begin % 8 << 5 | (-stop) % 8 << 2 | intra << 1 | 1, 0, 0, 0])
-            payloads.append(head + frame[begin // 8 : -(-stop // 8)])
+            word = begin % 8 << 29 | (-stop) % 8 << 26 | intra << 25 | 1 << 24 | head
+            payloads.append(word.to_bytes(HEADER, "big") + frame[begin // 8 : -(-stop // 8)])
             begin = stop
         return payloads
+
+
+def _head(inside: Boundary | None) -> int:
+    """GOBN, MBAP, QUANT, HMVD and VMVD of a packet that begins with a macroblock; 0 for all others."""
+    if inside is None:
+        return 0
+    vector = (inside.across & 31) << 5 | inside.down & 31
+    return inside.group << 20 | (inside.address - 1) << 15 | inside.quantiser << 10 | vector
+
+
+def _cut(frame: bytes, starts: np.ndarray[tuple[int], np.dtype[np.int64]], begin: int, stop: int) -> Boundary | None:
+    """The last macroblock but a GOB's first that begins up to ``stop`` in the GOB there; None: there is no such."""
+    at = int(np.searchsorted(starts, stop, "right"))
+    following = int(starts[at]) if at < len(starts) else 8 * len(frame)
+    try:
+        found = [each for each in boundaries(frame, int(starts[at - 1]), following) if begin < each.bit <= stop]
+    except PayloadError:
+        return None  # not what we know: it is cut at an octet, which decoders that put the bits together take
+    return found[-1] if found else None
 
 
 def _start_codes(frame: bytes) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
