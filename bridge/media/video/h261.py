@@ -44,6 +44,7 @@ class H261Packetiser:
         starts = _start_codes(frame)
         payloads = []
         inside: Boundary | None = None
+        known: dict[int, list[Boundary]] = {}
         while begin < end:
             stop, head = begin - begin % 8 + room, _head(inside)
             inside = None
@@ -53,7 +54,7 @@ class H261Packetiser:
                 fitting = starts[np.searchsorted(starts, begin, "right") : np.searchsorted(starts, stop, "right")]
                 whole = int(fitting[-1]) if fitting.size else 0
                 if whole - begin < room // 2:  # cutting the GOB that follows costs less than a packet half empty
-                    inside = _cut(frame, starts, begin, stop)
+                    inside = _cut(frame, starts, begin, stop, known)
                 stop = inside.bit if inside else whole or stop
             # V: vectors may be used; I: only when the whole stream is intra, which nobody knows (§4.1).
             word = begin % 8 << 29 | (-stop) % 8 << 26 | intra << 25 | 1 << 24 | head
@@ -70,14 +71,26 @@ def _head(inside: Boundary | None) -> int:
     return inside.group << 20 | (inside.address - 1) << 15 | inside.quantiser << 10 | vector
 
 
-def _cut(frame: bytes, starts: np.ndarray[tuple[int], np.dtype[np.int64]], begin: int, stop: int) -> Boundary | None:
-    """The last macroblock but a GOB's first that begins up to ``stop`` in the GOB there; None: there is no such."""
+def _cut(
+    frame: bytes,
+    starts: np.ndarray[tuple[int], np.dtype[np.int64]],
+    begin: int,
+    stop: int,
+    known: dict[int, list[Boundary]],
+) -> Boundary | None:
+    """The last macroblock but a GOB's first that begins up to ``stop`` in the GOB there; None: there is no such.
+
+    Args:
+        known: the macroblocks of GOBs that have been looked at; added to.
+    """
     at = int(np.searchsorted(starts, stop, "right"))
     following = int(starts[at]) if at < len(starts) else 8 * len(frame)
-    try:
-        found = [each for each in boundaries(frame, int(starts[at - 1]), following) if begin < each.bit <= stop]
-    except PayloadError:
-        return None  # not what we know: it is cut at an octet, which decoders that put the bits together take
+    if at not in known:
+        try:
+            known[at] = boundaries(frame, int(starts[at - 1]), following)
+        except PayloadError:
+            known[at] = []  # not what we know: it is cut at an octet, which decoders that put the bits together take
+    found = [each for each in known[at] if begin < each.bit <= stop]
     return found[-1] if found else None
 
 
