@@ -353,10 +353,12 @@ def snapshot(
 
 @app.command(cls=Command, help=say("Make a signed link into a room, for a browser."))
 def link(
-    room: Annotated[str, typer.Argument(help=say("the room"))],
-    role: Annotated[str, typer.Option("--role", help=say("host or guest"))] = "guest",
-    hours: Annotated[float, typer.Option("--hours", help=say("how long it opens the room"))] = HOURS,
-    name: Annotated[str, typer.Option("--name", help=say("whom it is for"))] = "",
+    room: Annotated[str, typer.Argument(metavar=say("ROOM"), help=say("the room"))],
+    role: Annotated[str, typer.Option("--role", metavar=say("ROLE"), help=say("host or guest"))] = "guest",
+    hours: Annotated[
+        float, typer.Option("--hours", metavar=say("NUMBER"), help=say("how long it opens the room"))
+    ] = HOURS,
+    name: Annotated[str, typer.Option("--name", metavar=say("NAME"), help=say("whom it is for"))] = "",
     server: Server = DEFAULT_SERVER,
 ) -> None:
     path = f"/api/v1/rooms/{quote(room, safe='')}/links"

@@ -76,6 +76,12 @@ COMMANDS = {
     "Invalid value for {name}: {why}": "Valeur inutilisable pour {name} : {why}",
     "{value} is not a valid integer.": "{value} n'est pas un nombre entier.",
     "{value} is not a valid int.": "{value} n'est pas un nombre entier.",
+    "Make a signed link into a room, for a browser.": "Fait un lien signé vers une salle, pour un navigateur.",
+    "ROLE": "RÔLE",
+    "NAME": "NOM",
+    "host or guest": "host (hôte) ou guest (invité)",
+    "how long it opens the room": "combien d'heures il ouvre la salle",
+    "whom it is for": "à qui il est destiné",
 }
 """Help, and how a command line is written."""
 
@@ -260,6 +266,10 @@ CHECK = {
     "{size} MB a media socket": "{size} Mo par port de média",
     "data directory": "répertoire de données",
     "Choose a writable one with --data.": "Choisissez-en un où l'on peut écrire, avec --data.",
+    "browsers elsewhere get neither camera nor microphone": "les navigateurs d'ailleurs n'auront ni caméra ni micro",
+    "Set [http] tls_certificate (and tls_key), or [http] public_url where a proxy speaks HTTPS.": (
+        "Mettez [http] tls_certificate (et tls_key), ou [http] public_url si un mandataire parle HTTPS."
+    ),
 }
 """``visiopont check``."""
 
@@ -270,10 +280,23 @@ SETTINGS = {
         "require_authentication sans comptes ne laisse personne appeler : ajoutez [[sip.accounts]]"
     ),
     "{users}: there twice": "{users} : deux fois",
-    "{address} can be reached from other machines, and the API has no authentication yet: use 127.0.0.1, or set "
-    "[http] expose = true if something in front of it guards it": (
-        "{address} est accessible d'autres machines, et l'API n'a pas encore d'authentification : utilisez 127.0.0.1, "
-        "ou mettez [http] expose = true si quelque chose la protège"
+    "{text}: write scheme and host, as in https://meet.example.org": (
+        "{text} : écrivez le protocole et l'hôte, comme https://rencontre.exemple.org"
+    ),
+    "{text}: begin with turn:, turns: or stun:, as in turn:turn.example.org:3478": (
+        "{text} : commencez par turn:, turns: ou stun:, comme turn:turn.exemple.org:3478"
+    ),
+    "turn without turn_secret lets nobody in: set what coturn has as static-auth-secret": (
+        "turn sans turn_secret ne laisse entrer personne : mettez ce que coturn a comme static-auth-secret"
+    ),
+    "{path}: others can read the links' key: chmod 600, or take it away and start again": (
+        "{path} : d'autres peuvent lire la clé des liens : chmod 600, ou retirez-la et recommencez"
+    ),
+    "{path}: this is no key of links: take it away and start again": (
+        "{path} : ce n'est pas une clé de liens : retirez-la et recommencez"
+    ),
+    "a key of {size} octets signs nothing: {needed} are needed": (
+        "une clé de {size} octets ne signe rien : il en faut {needed}"
     ),
     "{text}: write an address and a port, as in 127.0.0.1:8080 or [::1]:8080": (
         "{text} : écrivez une adresse et un port, comme 127.0.0.1:8080 ou [::1]:8080"
@@ -452,6 +475,23 @@ ROOMS = {
         "écrivez le nom absolu d'un fichier PNG, comme /etc/visiopont/logo.png"
     ),
     "{gain}: write whole dB from -{least} to {most}": "{gain} : écrivez des dB entiers de -{least} à {most}",
+    "this link is not one of ours, or not all of it was copied: ask for it again": (
+        "ce lien n'est pas d'ici, ou n'a pas été copié en entier : redemandez-le"
+    ),
+    "this link has expired: ask for a new one": "ce lien a expiré : demandez-en un nouveau",
+    "this link is for another room: ask for one to this room": (
+        "ce lien mène à une autre salle : demandez-en un pour celle-ci"
+    ),
+    "you are in the lobby: what you write is read when you have been admitted": (
+        "vous êtes dans le hall : on lira ce que vous écrivez quand vous aurez été admis"
+    ),
+    "there is nothing in that message": "ce message est vide",
+    "write at most {count} characters at once": "écrivez au plus {count} caractères à la fois",
+    "that was too fast: wait a moment": "c'était trop vite : attendez un instant",
+    "that is you: use your own microphone's button": "c'est vous : servez-vous du bouton de votre micro",
+    "you are in no room": "vous n'êtes dans aucune salle",
+    "say hello first": "dites d'abord bonjour (hello)",
+    "the bridge did not understand that: load the page anew": ("le pont n'a pas compris : rechargez la page"),
 }
 """What rooms say."""
 
@@ -526,6 +566,17 @@ API = {
         "{request} ne fait pas partie de l'API; /api/docs énumère ce qui en fait partie."
     ),
     "This is a bug of the bridge; its log has the details.": "C'est un défaut du pont; son journal en a les détails.",
+    "This bridge has no page to link to: see [http] listen.": (
+        "Ce pont n'a pas de page où mener : voyez [http] listen."
+    ),
+    "role {role}: write host or guest": "role {role} : écrivez host ou guest",
+    "hours: write a number up to {most}": "hours : écrivez un nombre jusqu'à {most}",
+    "name: write one line of at most {most} characters": "name : écrivez une ligne d'au plus {most} caractères",
+    "there is no such file": "il n'y a pas de tel fichier",
+    "too many wrong PINs came from there: try again later": (
+        "trop de codes erronés sont venus de là : réessayez plus tard"
+    ),
+    "that is not the PIN of this room": "ce n'est pas le code de cette salle",
 }
 """What the API says besides."""
 

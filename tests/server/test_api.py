@@ -18,7 +18,7 @@ from bridge.worker.protocol_video import Snapshot, SnapshotDone
 from server import feed as feed_module
 from server.api import PARTICIPANT_COMMANDS, ROOM_COMMANDS
 from server.control import Control
-from server.http import BODY, Guard
+from server.http import BODY, Access, Guard
 from tests.conference.house import House, Terminal
 from tests.server.control import occupied, served
 
@@ -314,7 +314,7 @@ def guarded(headers: dict[str, str], *, local: bool = True) -> int:
         await send({"type": "http.response.body", "body": b""})
 
     async def ask() -> int:
-        transport = httpx.ASGITransport(app=Guard(inner, local=local))
+        transport = httpx.ASGITransport(app=Guard(inner, Access(local=local, exposed=not local)))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
             return (await client.post("/api/v1/rooms/demo/lock", headers=headers)).status_code
 

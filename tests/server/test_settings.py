@@ -85,11 +85,43 @@ def test_authentication_without_accounts_is_a_fault() -> None:
     assert "add [[sip.accounts]]" in complaints(sip={"require_authentication": True})[0]
 
 
-def test_http_listens_beyond_this_machine_only_when_told_to() -> None:
-    said = complaints(http={"listen": "0.0.0.0:8080"})
-    assert len(said) == 1
-    assert "no authentication yet" in said[0]
-    assert load(None, {"http": {"listen": "0.0.0.0:8080", "expose": True}}).http.expose
+@pytest.mark.parametrize(
+    ("http", "local", "exposed"),
+    [
+        ({"listen": "127.0.0.1:8080"}, True, False),
+        ({"listen": "127.0.0.1:8080", "expose": True}, True, False),
+        ({"listen": "0.0.0.0:8443"}, False, False),
+        ({"listen": "0.0.0.0:8443", "expose": True}, False, True),
+    ],
+)
+def test_the_api_is_this_machines_wherever_http_listens_unless_it_is_exposed(
+    http: dict[str, object], local: bool, exposed: bool
+) -> None:
+    found = derived.access(load(None, {"http": http}))
+    assert (found.local, found.exposed) == (local, exposed)
+
+
+@pytest.mark.parametrize(
+    "text", ["meet.example.org", "https://meet.example.org/x", "ftp://a", "https://a b", "https://"]
+)
+@pytest.mark.parametrize("key", ["public_url", "origins"])
+def test_what_is_no_site_is_a_fault(key: str, text: str) -> None:
+    assert "write scheme and host" in complaints(http={key: text if key == "public_url" else (text,)})[0]
+
+
+def test_links_begin_with_what_browsers_can_reach() -> None:
+    def base(**http: str) -> str:
+        return derived.links_base(load(None, {"http": http, "sip": {"address": "192.0.2.7"}}), 8443)
+
+    assert base(listen="127.0.0.1:8443") == "http://127.0.0.1:8443"
+    assert base(listen="0.0.0.0:8443", tls_certificate="x.pem") == "https://192.0.2.7:8443"
+    assert base(listen="127.0.0.1:0", public_url="https://meet.example.org/") == "https://meet.example.org"
+
+
+def test_relays_need_their_secret() -> None:
+    assert "turn_secret" in complaints(webrtc={"turn": ("turn:turn.example.org",)})[0]
+    assert "begin with turn:" in complaints(webrtc={"turn": ("https://turn.example.org",), "turn_secret": "x"})[0]
+    assert load(None, {"webrtc": {"turn": ("stun:stun.example.org",)}}).webrtc.turn
 
 
 def test_passwords_are_not_shown() -> None:

@@ -27,7 +27,7 @@ from tests.server.test_parts import status
 SERVER = sorted((ROOT / "server").glob("*.py"))
 SPOKEN = ("cli.py", "top.py", "check.py", "usage.py")
 """Whose output people read at a terminal."""
-NAMES = {"visiopont", "Visiopont", "Python", "TLS", "HTTP", "SIP", "BFCP"}
+NAMES = {"visiopont", "Visiopont", "Python", "TLS", "HTTP", "HTTPS", "SIP", "BFCP"}
 """What is called the same in both."""
 PARAMETERS = {"ok", "warning", "error", "call"}
 """Words for programs among the arguments."""
@@ -237,7 +237,7 @@ def in_french(monkeypatch: pytest.MonkeyPatch) -> None:
         (["check", "--sip", "sctp:x"], 2, "commencez par udp:"),
         (["check", "--workers", "0"], 2, "écrivez au moins 1"),
         (["check", "--config", "nix.toml"], 2, "ce fichier de réglages n'existe pas"),
-        (["check", "--http", "0.0.0.0:8080"], 2, "accessible d'autres machines"),
+        (["check", "--http", "0.0.0.0"], 2, "écrivez une adresse et un port"),
     ],
 )
 @pytest.mark.usefixtures("in_french")
