@@ -21,6 +21,8 @@ class FocusGateway(Gateway):
                 case Connected(id, remote) | Moved(id, remote):
                     yield Reached(id, Address(*remote.remote))
                 case Keys(id, send, receive, remote):
+                    # A browser's media begins with its keys, a beat or two before it nominates the pair.
+                    yield Reached(id, Address(*remote.remote))
                     yield Keyed(id, send, receive)
                 case ConsentLost(id):
                     yield Unreachable(id)

@@ -225,10 +225,11 @@ class Transport:
                     if self._limit is not None and self.dtls is None:
                         self._limit = (now + PATIENCE, "no DTLS came")
                     self._events.append(event)
+                    self._after_dtls()
+                    self._release_keys()
                 case ice.Selected(flow):
                     self.route = flow
                     self._connect(flow)
-                    self._release_keys()
                 case ice.ConsentLost():
                     if self._connected or self._keyed:
                         self._events.append(ConsentLost(self.id))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import heapq
 import random
+from collections.abc import Callable
 from typing import TypeVar
 
 from bridge.signalling.flow import Flow
@@ -171,6 +172,7 @@ class Air:
         self.loss, self.repeat, self.delay = loss, repeat, delay
         self.rng = random.Random(seed)
         self.gateway = Gateway(OURS, self.rng.randbytes, settings)
+        self.hear: Callable[[], None] = lambda: self.events.extend(self.gateway.events())
         self.nodes: dict[Address, Browser] = {}
         self.events: list[GatewayEvent] = []
         self.stray: list[tuple[bytes, Address]] = []
@@ -197,7 +199,7 @@ class Air:
         for data, flow in self.gateway.datagrams():
             self.sent.append(data)
             self.send(data, HERE, flow.remote)
-        self.events.extend(self.gateway.events())
+        self.hear()
 
     def join(self, id: str, browser: Browser) -> None:
         """The browser offers, the gateway answers."""
