@@ -251,7 +251,7 @@ class Dtls:
         self._release(state)
 
     def _release(self, state: DtlsState) -> None:
-        """OpenSSL's part is some ten kilobytes; whoever is done with it gives it back."""
+        """OpenSSL's part is some 70 kB; whoever is done with it gives it back."""
         self.state = state
         self._connection = None
         self._flight, self._when = (), None

@@ -18,7 +18,7 @@ LIFETIME: Final = datetime.timedelta(days=30)
 """RFC 8827 leaves it open; nobody reads it, for the fingerprint alone counts."""
 DTLS_1_2: Final = 0xFEFD
 _RELEASE_BUFFERS: Final = 0x10
-"""SSL_MODE_RELEASE_BUFFERS: a connection at rest holds no 34 kB of record buffers."""
+"""SSL_MODE_RELEASE_BUFFERS: a connection at rest takes 78 kB instead of 88."""
 
 PROFILES: Final = (b"SRTP_AEAD_AES_128_GCM", b"SRTP_AEAD_AES_256_GCM", b"SRTP_AES128_CM_SHA1_80")
 """In our order (RFC 7714 §14.1, RFC 5764 §4.1.2). Measured by libsrtp here, sealing and opening voice of 80 octets: GCM
