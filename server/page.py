@@ -123,9 +123,9 @@ class Files:
 
     def _read(self, name: str) -> File | None:
         path = self._root / name
-        if not path.resolve().is_relative_to(self._root.resolve()):
-            return None
         try:
+            if not path.resolve().is_relative_to(self._root.resolve()):
+                return None
             status = path.stat()
             stamp = status.st_mtime_ns, status.st_size
             known = self._kept.get(name)
