@@ -31,7 +31,7 @@ STRIDE = 2112
 """Bytes a slot: 20 ms of L16 at 48 kHz (1,932), an SRTP trailer, a multiple of the cache line."""
 
 FEWEST_POSTED = 64
-"""Slots that lie ready for a socket's first packets."""
+"""Slots that lie ready for the first packets, and the least by which they grow."""
 WORTH_TRIMMING = 1024
 """Slots (2 MB) that a trim must find: less is not worth touching the pages anew after the next stall."""
 MOST_TRIMMED, TRIMS = 4096, 32
@@ -239,6 +239,9 @@ class Receiver:
         self._posted = 0
         self._first = 0
         self._count = 0
+        self._gone = 0
+        """Headers whose packets the last batch took away. They are posted anew only when the next is gathered: by then
+        most of the batch has been played, and its slots are free and warm."""
         self._owners: list[int] = []
         self._counts: list[int] = []
         self._taken: dict[int, int] = {}
@@ -258,8 +261,8 @@ class Receiver:
         return stop
 
     def _repost(self) -> None:
-        """The batch's packets went away: fresh slots instead of theirs."""
-        used = self._count
+        """Fresh slots instead of those that the last batch took away."""
+        used, self._gone = self._gone, 0
         ready = self._post(0, used)
         kept = self._posted - used
         if ready < used and kept:  # the pool ran dry: those that are left move down, the rest waits in the kernel
@@ -276,6 +279,8 @@ class Receiver:
         Args:
             per_socket: as there, and for both together.
         """
+        if self._gone:
+            self._repost()
         total = len(fds)
         self._first = (self._first + 1) % max(total, 1)
         for step in range(total):
@@ -283,7 +288,7 @@ class Receiver:
             before = self._count
             while (room := per_socket - self._taken.get(which, 0) - (self._count - before)) > 0:
                 if self._count == self._posted:
-                    end = min(max(2 * self._posted, FEWEST_POSTED), self.capacity)
+                    end = min(self._posted + max(self._posted // 4, FEWEST_POSTED), self.capacity)
                     self._posted = self._post(self._posted, end)
                 room = min(room, self._posted - self._count)
                 if room <= 0:
@@ -331,15 +336,14 @@ class Receiver:
             truncated=int(cut.sum()),
         )
         self._owners, self._counts, self._taken = [], [], {}
-        if count:
-            self._repost()
-        self._count = 0
+        self._count, self._gone = 0, count
         return batch
 
     def rest(self) -> None:
         """Give back the slots that lie ready; the next batch posts as many as it needs."""
-        self._pool.give(self._slots[self._count : self._posted])
-        self._posted = self._count
+        kept = self._count or self._gone
+        self._pool.give(self._slots[kept : self._posted])
+        self._posted = kept
 
 
 class Sender:

@@ -561,6 +561,12 @@ class Outflow:
         for row in self.overrides:  # an event's timestamp is that of its beginning (RFC 4733 §2.2)
             stamps[rows == row] = self._event_starts.get(row, int(table.timestamp[row]))
         rtp.write_headers(self._heads, rows, types, table.marker[rows], table.sequence[rows], stamps, table.ssrc[rows])
+        heads, octets = plan.heads[at], sizes
+        head_sizes: NDArray[np.int64] | int = rtp.HEADER
+        if plan.any_secure:
+            heads, head_sizes, bodies, sizes = self._seal(rows, plan.secure[at], heads, bodies, sizes)
+        sent = self._sender.send(self._fds, plan.sockets[at], plan.names[at], heads, head_sizes, bodies, sizes)
+        # What nobody waits for comes after.
         table.marker[rows] = False
         table.timestamp[rows] += passed
         following = table.sequence[rows] + 1
@@ -570,12 +576,8 @@ class Outflow:
             following &= 0xFFFF
         table.sequence[rows] = following
         table.sent[rows] += 1
-        table.sent_octets[rows] += sizes
-        heads = plan.heads[at]
-        head_sizes: NDArray[np.int64] | int = rtp.HEADER
-        if plan.any_secure:
-            heads, head_sizes, bodies, sizes = self._seal(rows, plan.secure[at], heads, bodies, sizes)
-        return self._sender.send(self._fds, plan.sockets[at], plan.names[at], heads, head_sizes, bodies, sizes)
+        table.sent_octets[rows] += octets
+        return sent
 
     def _seal(
         self, rows: Rows, secure: NDArray[np.bool_], heads: U64, bodies: U64, sizes: NDArray[np.int64]

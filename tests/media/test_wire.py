@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.media.wire import (
@@ -168,7 +168,7 @@ def test_what_lies_ready_goes_back_and_what_waits_stays():
     batch = receive(receiver, [ours])
     assert [int.from_bytes(bytes(pool.memory[s, :2]), "big") for s in batch.slots] == list(range(400))
     pool.give(batch.slots)
-    assert pool.free < 600
+    assert pool.free < pool.slots
     receiver.rest()
     assert pool.free == pool.slots
     client.sendto(b"a", to)
@@ -190,6 +190,7 @@ def resident(pool: PacketPool) -> int:
     return sum(page & 1 for page in vector) * mmap.PAGESIZE
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_pages_that_only_a_stall_needed_go_back_and_no_lent_slot_loses_a_byte(random):
     pool = PacketPool(4 * WORTH_TRIMMING)

@@ -272,7 +272,8 @@ class Bridge:
     @property
     def free_slots(self) -> int:
         """Those that lie ready for the next batch too."""
-        return self.beat._pool.free + self.beat._media._posted + self.beat._control._posted
+        receivers = self.beat._media, self.beat._control
+        return self.beat._pool.free + sum(each._posted - each._gone for each in receivers)
 
     def close(self) -> None:
         self.beat.close()
