@@ -6,6 +6,7 @@ import asyncio
 import os
 import stat
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bridge.conference.link import BadLink, read
 from bridge.conference.settings import RoomSettings
 from server.http import Access
 from server.link import Links, read_key
+from server.page import CLIENT, TYPES
 from tests.server.browsers import KEY, Site, site
 
 BOARD = RoomSettings(name="board", title="Conseil", host_pin="2468", guest_pin="1357", lobby="until-host")
@@ -96,6 +98,15 @@ def test_a_link_out_of_the_directory_is_not_followed(tmp_path: Path) -> None:
     assert Files(root)._read("way-out.js") is None
     with pytest.raises(Said):
         Files(root).answer("way-out.js", None)  # type: ignore[arg-type]
+
+
+def test_other_peoples_files_are_those_that_were_taken_over() -> None:
+    vendor = CLIENT / "vendor"
+    rows = [line.split("|") for line in (vendor / "README.md").read_text().splitlines() if line.startswith("| `")]
+    said = {row[1].strip(" `"): row[5].strip(" `") for row in rows}
+    assert said == {
+        path.name: sha256(path.read_bytes()).hexdigest() for path in vendor.glob("*.*") if path.suffix in TYPES
+    }
 
 
 # ------------------------------------------------------------------------------------------------ rooms
