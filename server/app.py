@@ -39,7 +39,7 @@ from gateways.webrtc import turn
 from gateways.webrtc.focus import FocusGateway
 from gateways.webrtc.identity import Identity
 
-from . import check, derived, guide, log, page, sip_socket, storage, tls
+from . import check, derived, guide, log, page, sip_socket, storage, tls, whip
 from .api import application
 from .bundle import BundlePorts
 from .control import Control
@@ -384,6 +384,15 @@ class Assembly:
         sip_socket.serve(app, self._driver)
         live.serve(app)
         page.serve(app, door)
+        publishing = whip.Whip(
+            self._driver,
+            door,
+            domain=derived.domain(settings, ""),
+            refuse=lambda room, role: whip.turned_away(focus, room, role),
+            version=VERSION,
+        )
+        self._parts.push_async_callback(publishing.close)
+        whip.serve(app, publishing)
 
     async def _lookup(self, uri: str) -> Sequence[Flow]:
         """Raises :class:`bridge.resolve.Unresolved`."""

@@ -220,7 +220,8 @@ class Departure:
         session = self._session
         if session.state is not State.ENDING:
             session.move(Cause.FAILURE)
-        session.end(outcome.code, outcome.reason, False, now)
+        headers = tuple(outcome.response.headers.items()) if outcome.response is not None else ()
+        session.end(outcome.code, outcome.reason, False, now, headers)
         session.forget()
 
     def _succeeded(self, request: Request, response: Response, now: float) -> None:

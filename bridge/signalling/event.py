@@ -105,6 +105,8 @@ class CallEnded:
     reason: str
     local: bool
     """We ended it."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
+    """Of the response that refused a call of ours."""
 
 
 @dataclass(frozen=True, slots=True)

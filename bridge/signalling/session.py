@@ -334,14 +334,16 @@ class Session:
         if not self._ended:
             self.stack.emit(event)
 
-    def end(self, code: int, reason: str, local: bool, now: float) -> None:
+    def end(
+        self, code: int, reason: str, local: bool, now: float, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         """Tell the conference, once."""
         if self._ended:
             return
         self.refresh.close()
         self.negotiation.close(now)
         self.stack.alarms.clear(self, "away")
-        self.tell(CallEnded(self.call, code, reason, local))
+        self.tell(CallEnded(self.call, code, reason, local, headers))
         self._ended = True
 
     def forget(self) -> None:
