@@ -22,7 +22,7 @@ from bridge.worker.protocol import Command, Datagrams, DropStream, StreamReport
 
 from .leg import Hearing, Leg
 from .placement import Full, Placement
-from .transports import BY_WEB, Transports, TransportSettings
+from .transports import BY_WEB, Transports, TransportSettings, first_numbers
 from .transports import Leg as Carried
 from .video import NOWHERE, Sight, VideoPlane
 
@@ -135,6 +135,7 @@ class Calls:
         else:
             self._transports.offered(leg, offer, now)
         if leg.transports:
+            leg.numbers = first_numbers(self._rng)
             self._placement.latched(leg.worker, leg.stream)  # its own port is for the next caller
 
     def place(self, leg: Leg, hearing: Hearing, now: float, sight: Sight = NOWHERE) -> None:
@@ -185,6 +186,7 @@ class Calls:
         self.by_stream[stream] = leg
         if self._transports and leg.transports:
             leg.moving.transports = self._transports.moving(leg, worker, now)
+            leg.moving.numbers = first_numbers(self._rng)
             self._placement.latched(worker, stream)
         if self._video and leg.video is not None:
             self._video.prepare(leg.moving, worker, None)
@@ -198,7 +200,7 @@ class Calls:
         if self._transports:
             self._transports.left(leg.worker, leg.transports)
         leg.stream, leg.worker, leg.port, leg.told = there.stream, there.worker, there.port, None
-        leg.transports = there.transports
+        leg.transports, leg.numbers = there.transports, there.numbers
         if self._video:
             self._video.take_over(leg, there)
 

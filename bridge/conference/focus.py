@@ -48,7 +48,7 @@ from .room import Room
 from .settings import RoomSettings
 from .stage import Stage
 from .status import RoomStatus, statuses
-from .transports import TransportSettings
+from .transports import TransportSettings, first_numbers
 from .tries import Tries
 from .video import VideoPlane, VideoSettings
 from .watch import Watch
@@ -113,7 +113,9 @@ class Focus:
             floor: where terminals ask by BFCP for the right to show something; None: nowhere.
             transports: the gateway for browsers, and for phones that key by DTLS; None: neither is served.
         """
-        self._video = VideoPlane(video, lambda: self._calls.stream_number()) if video else None
+        self._video = (
+            VideoPlane(video, lambda: self._calls.stream_number(), lambda: first_numbers(rng)) if video else None
+        )
         self._last_snapshot = 0
         self._settings, self._endpoint = settings, endpoint
         self._alarms: Alarms[Sleeper] = Alarms()
@@ -453,12 +455,13 @@ class Focus:
             self._stage.carry_out(running, now)
 
     def _silent(self, stream: int, seconds: float, now: float) -> None:
-        """Nothing comes from there: gone without BYE, unless it is on hold or has nothing to send."""
+        """Nothing comes from there: gone without BYE, unless it is on hold or has nothing to send. Whoever does ICE says
+        all the same that it is there (RFC 7675)."""
         leg = self._calls.by_stream.get(stream)
         party = self._parties.of(leg)
         if leg is None or party is None or leg.agreed is None or seconds < self._settings.silence_timeout:
             return
-        if leg.agreed.on_hold or not leg.agreed.receive:
+        if leg.reached and (leg.agreed.on_hold or not leg.agreed.receive):
             return
         self._stage.let_go(party, "lost", now)
 

@@ -10,7 +10,7 @@ from bridge.signalling.bfcp_line import FloorAccess
 from bridge.signalling.offer import Agreed, Local, Negotiator, PayloadFormat
 from bridge.signalling.transport_line import Kind
 from bridge.signalling.video_line import AgreedVideo
-from bridge.worker.protocol import Address, CodecSpec, SetStream, SrtpKey
+from bridge.worker.protocol import Address, CodecSpec, SendState, SetStream, SrtpKey
 
 from .transports import Secured
 from .video import NOWHERE, LegVideo, Sight
@@ -48,6 +48,8 @@ class Leg:
     sight: Sight = NOWHERE
     pictures: bool = True
     """Where it is bound for, or is, there are pictures; else its m-lines of video are refused."""
+    numbers: SendState | None = None
+    """What we begin to send its sound with, where a description tells the SSRC."""
     transports: dict[Kind, Secured] = field(default_factory=dict)
     """Those that key by DTLS: of the voice, and of pictures that don't share it."""
     video: LegVideo | None = None
@@ -81,6 +83,8 @@ class Leg:
                 content=voice.port if video and video.content else 0,
                 transport=voice.ours,
                 pictures={kind: each.ours for kind, each in self.transports.items() if each is not voice},
+                sources=self._sources(),
+                cname=self.cname,
             )
         return Local(
             self.host,
@@ -90,6 +94,15 @@ class Leg:
             content=video.content.port if video and video.content else 0,
             floor=self.floor if video else None,
         )
+
+    def _sources(self) -> dict[Kind, int]:
+        video = self.video
+        numbers: tuple[tuple[Kind, SendState | None], ...] = (
+            ("audio", self.numbers),
+            ("video", video.main.numbers if video and video.main else None),
+            ("content", video.content.numbers if video and video.content else None),
+        )
+        return {kind: each.ssrc for kind, each in numbers if each is not None}
 
     @property
     def seen(self) -> AgreedVideo | None:
@@ -110,6 +123,12 @@ class Leg:
         """Sound can pass: there are keys, or none are needed."""
         voice = self.transports.get("audio")
         return voice is None or voice.keys is not None
+
+    @property
+    def reached(self) -> bool:
+        """There is a path to it, as far as one can know."""
+        voice = self.transports.get("audio")
+        return voice is None or voice.remote is not None
 
     @property
     def codec(self) -> str:
@@ -136,6 +155,7 @@ class Leg:
             send_event=_codec(agreed.send_event),
             send_cn=_codec(agreed.send_cn),
             ptime=agreed.ptime,
+            send_state=self.numbers,
             srtp_send=SrtpKey(*agreed.srtp_send) if agreed.srtp_send else None,
             srtp_receive=SrtpKey(*agreed.srtp_receive) if agreed.srtp_receive else None,
             muted=hearing.muted or (agreed.on_hold and self.listened),

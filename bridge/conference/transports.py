@@ -7,6 +7,7 @@ transports are at their worker's bundle port, whose STUN and DTLS the worker pas
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -17,7 +18,7 @@ from bridge.signalling.flow import Flow, Transport
 from bridge.signalling.offer import Agreed, Negotiator, Unacceptable
 from bridge.signalling.transport_line import AgreedTransport, Kind
 from bridge.signalling.transport_parameters import Candidate, TransportParameters
-from bridge.worker.protocol import Address, Command, Datagram, Datagrams, DropStream, SetStream, SrtpKey
+from bridge.worker.protocol import Address, Command, Datagram, Datagrams, DropStream, SendState, SetStream, SrtpKey
 
 from .placement import Full
 from .transport_event import Broken, Keyed, Reached, TransportEvent, Unreachable
@@ -27,6 +28,12 @@ log = structlog.get_logger("transports")
 BY_WEB = (Transport.WS, Transport.WSS)
 HOST_PREFERENCE = 126
 """Type preference of a host candidate (RFC 8445 §5.1.2.2)."""
+
+
+def first_numbers(rng: random.Random) -> SendState:
+    """Drawn at random (RFC 3550 §5.1), by us where a description tells the SSRC; the sequence number in the lower half:
+    SRTP's first wrap is far away (RFC 3711 §3.3.1). The SSRC after it is of retransmissions."""
+    return SendState(1 + rng.randrange(0xFFFFFFFE), rng.getrandbits(15), rng.getrandbits(32))
 
 
 class Gateway(Protocol):

@@ -26,7 +26,7 @@ from bridge.signalling.pictures import SLIDES
 from bridge.signalling.transport_line import Kind
 from bridge.signalling.video_codec import VideoCapabilities, VideoPayload
 from bridge.signalling.video_line import AgreedVideo
-from bridge.worker.protocol import Address, SrtpKey
+from bridge.worker.protocol import Address, SendState, SrtpKey
 from bridge.worker.protocol_video import (
     AskKeyframe,
     DropVideoRoom,
@@ -99,6 +99,8 @@ class Port:
 
     stream: int
     port: int
+    numbers: SendState | None = None
+    """What we begin to send with, where a description tells the SSRC."""
     told: SetVideoStream | None = None
     latched: bool = False
     """Something came, so that its true address is known."""
@@ -171,6 +173,8 @@ class VideoPlane:
     settings: VideoSettings
     number: Callable[[], int]
     """Gives a stream number never given before."""
+    draw: Callable[[], SendState]
+    """Numbers to begin to send with."""
     access: Callable[[], FloorAccess | None] = lambda: None
     """How a new call reaches the floor; None: it can't."""
     forget_floor: Callable[[FloorAccess], None] = lambda access: None
@@ -220,9 +224,10 @@ class VideoPlane:
             log.warning("a call gets no picture", call=leg.call, reason=str(error))
             return None
         self.by_stream[stream] = leg
-        if leg.transports:
-            self._placement.latched(worker, stream)  # it comes to the bundle port: this one is for the next caller
-        return Port(stream, port)
+        if not leg.transports:
+            return Port(stream, port)
+        self._placement.latched(worker, stream)  # it comes to the bundle port: this one is for the next caller
+        return Port(stream, port, self.draw())
 
     def tell(self, leg: Leg) -> None:
         """Describe the call's pictures to their worker, if there is news; give back what was not agreed."""
@@ -302,6 +307,7 @@ class VideoPlane:
             remb="goog-remb" in feedback,
             transport_cc="transport-cc" in feedback,
             orientation=agreed.orientation,
+            send_state=port.numbers,
             extensions=_extensions(agreed),
             mid=agreed.mid,
             layers=tuple(

@@ -72,6 +72,10 @@ class Local:
     call has none, and DTLS is refused."""
     pictures: Mapping[Kind, TransportParameters] = field(default_factory=dict)
     """Of the pictures that have one of their own."""
+    sources: Mapping[Kind, int] = field(default_factory=dict)
+    """SSRCs that we send with, where descriptions are to tell (RFC 5576): with BUNDLE the peer finds a packet's m-line
+    by it. Retransmissions of a picture have the next one."""
+    cname: str = ""
 
     @property
     def connection(self) -> str:
@@ -597,6 +601,7 @@ def _transport_lines(ours: TransportParameters, mid: str, direction: Direction, 
         yield attribute("mid", mid)
     if direction.sends:
         yield attribute("msid", "main main-voice")
+        yield from transport_line.sources(local.sources.get("audio", 0), local.cname)
     yield from transport_line.lines(ours, candidates=True)
 
 

@@ -35,6 +35,10 @@ class _Local(Protocol):
     def transport(self) -> TransportParameters | None: ...
     @property
     def pictures(self) -> Mapping[Kind, TransportParameters]: ...
+    @property
+    def sources(self) -> Mapping[Kind, int]: ...
+    @property
+    def cname(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,15 @@ class Pictures:
             ours = bundle.ours if bundle is not None and bundled else local.pictures.get(stream.kind, local.transport)
             at = ours.address if ours is not None and ours.address is not None and bundled else (local.host, port)
             try:
-                return stream.answer(description, place, *at, labelled=labelled, transport=ours, bundled=bundled)
+                return stream.answer(
+                    description,
+                    place,
+                    *at,
+                    labelled=labelled,
+                    transport=ours,
+                    bundled=bundled,
+                    source=(local.sources.get(stream.kind, 0), local.cname),
+                )
             except Unacceptable:
                 continue
         return None
@@ -179,6 +191,7 @@ class Pictures:
                     transport=transport if shared or transport is None else local.pictures.get(stream.kind, transport),
                     bundled=shared,
                     avoid=avoid if shared else (),
+                    source=(local.sources.get(stream.kind, 0), local.cname),
                 )
                 media[place : place + 1] = [line]
         place = self._place(self._floor_place, self.floor is not None, media, again)

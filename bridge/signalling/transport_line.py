@@ -169,6 +169,20 @@ def lines(ours: TransportParameters, *, candidates: bool) -> Iterator[Line]:
         yield attribute("end-of-candidates")
 
 
+def sources(ssrc: int, cname: str, *, again: bool = False) -> Iterator[Line]:
+    """What we send with (RFC 5576 §4.1); nothing where ``ssrc`` is 0.
+
+    Args:
+        again: retransmissions have the next one (RFC 4588 §8.1).
+    """
+    if not ssrc:
+        return
+    if again:
+        yield attribute("ssrc-group", f"FID {ssrc} {ssrc + 1}")
+    for each in (ssrc, ssrc + 1)[: 1 + again]:
+        yield attribute("ssrc", f"{each} cname:{cname or '-'}")
+
+
 def without_ice(ours: TransportParameters, host: str, port: int) -> TransportParameters:
     """For a peer that does none: where the m-line says."""
     return replace(ours, ufrag="", password="", lite=False, candidates=(), address=(host, port))

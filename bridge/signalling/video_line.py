@@ -221,12 +221,14 @@ class VideoStream:
         labelled: bool,
         transport: TransportParameters | None = None,
         bundled: bool = False,
+        source: tuple[int, str] = (0, ""),
     ) -> Answered:
         """Our answer to their m-line number ``place``; :meth:`commit` puts it in force.
 
         Args:
             transport: the voice's, or what it would be; None: we do no DTLS.
             bundled: the line shares it.
+            source: SSRC and CNAME to be told of what we send; 0: none is.
 
         Raises:
             Unacceptable: the line is to be refused.
@@ -246,7 +248,11 @@ class VideoStream:
             wanted = wanted.within(Direction.RECVONLY)
         agreed = self._agreement(line, listed, wanted, keys, over, bundled=bundled, offered=True)
         media = MediaDescription(
-            "video", port, line.proto, _formats(listed), tuple(self._answer_lines(line, listed, agreed, keys, labelled))
+            "video",
+            port,
+            line.proto,
+            _formats(listed),
+            tuple(self._answer_lines(line, listed, agreed, keys, labelled, source)),
         )
         return Answered(media, place, agreed, numbers, keys)
 
@@ -269,6 +275,7 @@ class VideoStream:
         agreed: AgreedVideo,
         keys: tuple[Crypto, Crypto] | None,
         labelled: bool,
+        source: tuple[int, str],
     ) -> Iterator[Line]:
         offered = {entry.codec: entry for entry in line.entries}
         yield from self._bandwidth()
@@ -291,6 +298,8 @@ class VideoStream:
         yield from self._marks(labelled or line.media.has("content"), labelled)
         if agreed.transport is not None:
             yield from self._transport_lines(agreed.transport.local, agreed.mid, agreed.direction)
+            if agreed.send is not None:
+                yield from transport_line.sources(*source, again=bool(agreed.send.rtx))
         if keys is not None:
             yield attribute("crypto", str(keys[1]))
         yield attribute(agreed.direction.value)
@@ -328,6 +337,7 @@ class VideoStream:
         transport: TransportParameters | None = None,
         bundled: bool = False,
         avoid: Collection[int] = (),
+        source: tuple[int, str] = (0, ""),
     ) -> MediaDescription:
         """The line for an offer.
 
@@ -336,6 +346,7 @@ class VideoStream:
             transport: the voice's; None: DTLS is not offered.
             bundled: the line is to share it.
             avoid: payload types of the voice, where it does.
+            source: see :meth:`answer`.
         """
         proto, crypto = self._security(secure, transport)
         if transport is not None and not bundled:
@@ -344,7 +355,7 @@ class VideoStream:
         numbers = self._reserved(avoid)
         listed = tuple(self._listed(numbers, bundled=bundled))
         self._offered = _Offered(place, proto, listed, crypto, direction, numbers, transport, bundled)
-        lines = tuple(self._offer_lines(listed, self._offered, labelled))
+        lines = tuple(self._offer_lines(listed, self._offered, labelled, source))
         return MediaDescription("video", port, proto, _formats(listed), lines)
 
     def _security(self, secure: bool | None, transport: TransportParameters | None) -> tuple[str, tuple[Crypto, ...]]:
@@ -374,7 +385,9 @@ class VideoStream:
             return self.agreed.extensions
         return header_extension.FIRST_BUNDLED if bundled else header_extension.FIRST
 
-    def _offer_lines(self, listed: tuple[VideoEntry, ...], offered: _Offered, labelled: bool) -> Iterator[Line]:
+    def _offer_lines(
+        self, listed: tuple[VideoEntry, ...], offered: _Offered, labelled: bool, source: tuple[int, str]
+    ) -> Iterator[Line]:
         yield from self._bandwidth()
         for entry in listed:
             yield from _format_lines(entry, video_codec.our_fmtp(entry.codec, self._capabilities))
@@ -388,6 +401,7 @@ class VideoStream:
         if offered.transport is not None:
             mid = self.mid(offered.place) if offered.bundled else ""
             yield from self._transport_lines(replace(offered.transport, setup=Setup.ACTPASS), mid, offered.direction)
+            yield from transport_line.sources(*source, again=any(entry.rtx for entry in listed))
         for key in offered.crypto:
             yield attribute("crypto", str(key))
         yield attribute(offered.direction.value)

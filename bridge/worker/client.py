@@ -442,8 +442,11 @@ class Worker(Supervisor[Command, Event]):
         return known
 
     def _remember(self, command: Command) -> Command:
-        if isinstance(command, SetStream) and command.send_state is None:
-            command = msgspec.structs.replace(command, send_state=self._numbers(command.stream).state)
+        if isinstance(command, SetStream):
+            if command.send_state is None:
+                command = msgspec.structs.replace(command, send_state=self._numbers(command.stream).state)
+            elif command.stream not in self._reached:
+                self._reached[command.stream] = Numbers(time.monotonic(), command.send_state, 0)
         match command:
             case SetRoom():
                 self._rooms[command.room] = command

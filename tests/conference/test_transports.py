@@ -180,6 +180,26 @@ def test_with_them_both_workers_are_told_and_it_has_joined() -> None:
     assert [person.state for person in room.snapshot.participants] == ["in"]
 
 
+def test_what_is_sent_is_what_the_answer_says() -> None:
+    house, _, browser = joined()
+
+    def told() -> list[tuple[str, int]]:
+        events = [*browser.events(sip.CallAnswered), *browser.events(sip.OfferAnswered)]
+        media = sdp.parse(events[-1].body).media
+        return [(line.kind, int(value.split()[0])) for line in media for value in line.all("ssrc")]
+
+    audio, video = voice(house).send_state, seen(house).send_state
+    assert audio is not None
+    assert video is not None
+    assert audio.ssrc not in (video.ssrc, video.ssrc + 1)
+    first = told()
+    assert first == [("audio", audio.ssrc), ("video", video.ssrc), ("video", video.ssrc + 1)]
+    browser.hold(False)
+    house.run(2)
+    assert told() == first
+    assert (voice(house).send_state, seen(house).send_state) == (audio, video)
+
+
 def test_ports_of_their_own_are_not_held() -> None:
     house, _ = bridge()
     for number in range(20):

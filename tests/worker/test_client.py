@@ -159,6 +159,18 @@ def test_numbers_go_on_further_from_an_old_report() -> None:
         assert state.timestamp == 1000 + passed * 8000
 
 
+def test_numbers_that_control_has_given_hold_before_the_first_report_too() -> None:
+    """Its session descriptions tell the SSRC."""
+    worker = Worker(1, Begin("127.0.0.1", (), 8), lambda _, event: None, Spare(keep=False))
+    given = SendState(4711, 9, 1000)
+    worker.send(SetStream(7, 0, 16000, None, None, False, CodecSpec("PCMU", 0, 8000), (), send_state=given))
+    [again] = worker._known(time.monotonic())
+    assert isinstance(again, SetStream)
+    assert again.send_state is not None
+    assert (again.send_state.ssrc, again.send_state.rollover) == (4711, 0)
+    assert again.send_state.sequence >= 9 + SKIP
+
+
 def test_a_killed_worker_is_replaced_even_without_a_spare() -> None:
     async def run() -> None:
         async with calls() as c:

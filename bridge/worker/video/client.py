@@ -17,6 +17,7 @@ from ..protocol_video import (
     DropVoice,
     SetPainted,
     SetSpeaker,
+    SetTile,
     SetVideoRoom,
     SetVideoStream,
     SetVoice,
@@ -54,6 +55,7 @@ class VideoWorker(Supervisor[VideoCommand, VideoEvent]):
         super().__init__(number, begin, sink, spare, descriptors)
         self._rooms: dict[int, SetVideoRoom] = {}
         self._streams: dict[int, SetVideoStream] = {}
+        self._tiles: dict[int, SetTile] = {}
         self._painted: dict[int, SetPainted] = {}
         self._voices: dict[tuple[int, int], SetVoice] = {}
         self._speakers: dict[int, SetSpeaker] = {}
@@ -63,7 +65,7 @@ class VideoWorker(Supervisor[VideoCommand, VideoEvent]):
 
     @property
     def streams(self) -> int:
-        return len(self._streams) + len(self._painted)
+        return len(self._streams) + len(self._tiles) + len(self._painted)
 
     def _unpack(self, body: bytes) -> VideoEvent:
         return unpack_video_event(body)
@@ -79,12 +81,18 @@ class VideoWorker(Supervisor[VideoCommand, VideoEvent]):
             case SetVideoStream():
                 if command.send_state is None:
                     command = msgspec.structs.replace(command, send_state=self._numbers(command.stream).state)
+                elif command.stream not in self._reached:
+                    self._reached[command.stream] = Numbers(time.monotonic(), command.send_state, 0)
                 before = self._streams.get(command.stream)
                 if before is not None and (before.remote, before.port) != (command.remote, command.port):
                     self._latched.pop(command.stream, None)
                 self._streams[command.stream] = command
+            case SetTile():
+                if command.send_state is None:
+                    command = msgspec.structs.replace(command, send_state=self._numbers(command.stream).state)
+                self._tiles[command.stream] = command
             case DropVideoStream():
-                for table in (self._streams, self._painted, self._latched, self._reached):
+                for table in (self._streams, self._tiles, self._painted, self._latched, self._reached):
                     table.pop(command.stream, None)
             case SetVideoRoom():
                 self._rooms[command.room] = command
@@ -113,7 +121,7 @@ class VideoWorker(Supervisor[VideoCommand, VideoEvent]):
                 self._latched[event.stream] = event.remote
             case VideoReport():
                 for figures in event.streams:
-                    if figures.stream in self._streams:
+                    if figures.stream in self._streams or figures.stream in self._tiles:
                         when = event.made or self._heard
                         self._reached[figures.stream] = Numbers(when, figures.send_state, figures.receive_rollover)
             case SnapshotDone():
@@ -130,6 +138,8 @@ class VideoWorker(Supervisor[VideoCommand, VideoEvent]):
         yield from self._voices.values()
         for spec in self._streams.values():
             yield self._resumed(spec, now)
+        for tile in self._tiles.values():
+            yield resumed(tile, self._on(tile.stream, now))
         yield from self._painted.values()
         yield from self._speakers.values()
 
@@ -138,8 +148,12 @@ class VideoWorker(Supervisor[VideoCommand, VideoEvent]):
         latched = self._latched.get(spec.stream)
         if latched is not None:
             spec = msgspec.structs.replace(spec, remote=latched)
-        numbers = self._numbers(spec.stream)
+        return resumed(spec, self._on(spec.stream, now))
+
+    def _on(self, stream: int, now: float) -> Numbers:
+        """Where a stream goes on in a fresh process."""
+        numbers = self._numbers(stream)
         # An old report says that we did not get round to reading: the worker sent on meanwhile.
         skip = SKIP + int(max(0.0, now - numbers.when - FRESH) * PACKETS_A_SECOND)
-        numbers = self._reached[spec.stream] = numbers.resumed(now, CLOCK_RATE, skip)
-        return resumed(spec, numbers)
+        numbers = self._reached[stream] = numbers.resumed(now, CLOCK_RATE, skip)
+        return numbers
