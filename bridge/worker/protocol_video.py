@@ -176,6 +176,50 @@ class DropVideoStream(msgspec.Struct, frozen=True, tag=True):
     stream: int
 
 
+class SetTile(msgspec.Struct, frozen=True, tag=True):
+    """Make a tile, or change it; the whole description every time. A tile is a stream of our own sending in which one
+    receiver is forwarded one sender's pictures as that sender made them (RFC 7667 §3.7). Dropped by
+    :class:`DropVideoStream`, which ends it with a BYE."""
+
+    stream: int
+    """Control's number for it, of the same numbers as :class:`SetVideoStream`'s."""
+    room: int
+    """0: in no room: it is sent nothing."""
+    port: int
+    remote: Address | None
+    formats: tuple[VideoFormat, ...]
+    """Payload types that the receiver takes, as he negotiated them for this tile, the preferred ones first. VP8, VP9,
+    H264 and H265 can be forwarded: where the sender's format is none of them (H264: by packetization-mode, VP9: by
+    profile-id), the tile shows nothing."""
+    owner: int = 0
+    """Participant who receives it: he is never shown himself as whoever speaks."""
+    participant: int = 0
+    """Whose pictures; 0: whoever speaks, the one before for whoever speaks, somebody until anybody has spoken."""
+    content: bool = False
+    """His slides; with :attr:`participant` 0 those of whoever presents."""
+    max_height: int = 0
+    """Of the tile on his screen, in pixels: no layer above what that needs is sent; 0: whatever the path bears."""
+    paused: bool = False
+    """It is out of sight: nothing is sent until it is described without."""
+    rtcp_mux: bool = True
+    remote_rtcp: Address | None = None
+    bundle: int = 0
+    """As :class:`SetVideoStream`'s, as are all that follow."""
+    keyed: bool = False
+    fixed: bool = True
+    """Must be true: nothing comes in by which an address could be learnt."""
+    srtp_send: SrtpKey | None = None
+    srtp_receive: SrtpKey | None = None
+    mid: str = ""
+    extensions: VideoExtensions = VideoExtensions()
+    transport_cc: bool = False
+    remb: bool = False
+    max_bitrate: int = 0
+    """Bits a second of this tile; 0: unlimited."""
+    send_state: SendState | None = None
+    cname: str = ""
+
+
 class SetVoice(msgspec.Struct, frozen=True, tag=True):
     """A participant without video, for looks that show voices."""
 
@@ -231,6 +275,7 @@ VideoCommand = (
     | DropVideoRoom
     | SetVideoStream
     | DropVideoStream
+    | SetTile
     | SetVoice
     | DropVoice
     | SetPainted
@@ -254,8 +299,20 @@ class SnapshotDone(msgspec.Struct, frozen=True, tag=True):
     error: str = ""
 
 
+class TileShows(msgspec.Struct, frozen=True, tag=True):
+    """What a tile shows has changed."""
+
+    stream: int
+    participant: int
+    """Whose pictures it is sent from now on; 0: nobody's."""
+    reason: str = ""
+    """Why nobody's: ``absent`` (there are no such pictures: he left, or his camera is off), ``waiting`` (for a
+    keyframe), ``stalled`` (his pictures stopped coming), ``format`` (the receiver takes none of his), ``path`` (the way
+    to the receiver does not bear it), ``paused``."""
+
+
 class VideoStreamReport(msgspec.Struct, frozen=True, array_like=True):
-    """One stream's figures. Counters run from the stream's start in this worker."""
+    """One stream's figures, a tile's too. Counters run from the stream's start in this worker."""
 
     stream: int
     received: int
@@ -291,7 +348,7 @@ class VideoStreamReport(msgspec.Struct, frozen=True, array_like=True):
     estimate: int = 0
     """Bits a second that the way to him bears, as his feedback or REMB says; 0: nothing is known."""
     layer: str = ""
-    """The RID that is decoded of his simulcast."""
+    """The RID that is decoded of his simulcast; of a tile, the one that is sent."""
 
 
 class VideoReport(msgspec.Struct, frozen=True, tag=True):
@@ -320,7 +377,7 @@ class VideoReport(msgspec.Struct, frozen=True, tag=True):
     """Processor time that painting, encoding and decoding took in the last second, as a part of what there is."""
 
 
-VideoEvent = Ready | Latched | Silent | Trouble | KeyframeWanted | SnapshotDone | VideoReport
+VideoEvent = Ready | Latched | Silent | Trouble | KeyframeWanted | TileShows | SnapshotDone | VideoReport
 
 _commands: msgspec.msgpack.Decoder[VideoCommand] = msgspec.msgpack.Decoder(VideoCommand)
 _events: msgspec.msgpack.Decoder[VideoEvent] = msgspec.msgpack.Decoder(VideoEvent)
