@@ -503,7 +503,7 @@ class TestFirstOffersOfOurs:
         assert video(agreed).bundled
 
 
-@settings(deadline=None)  # six kilobytes, three times over
+@settings(deadline=None, max_examples=50)  # six kilobytes, three times over
 @given(st.sampled_from(BROWSERS), st.data())
 def test_lines_lost_and_mangled_cost_no_more_than_a_refusal(name: str, data: st.DataObject) -> None:
     lines = OFFERS[name].decode().split("\r\n")
@@ -544,7 +544,7 @@ def one_meaning(media: tuple[MediaDescription, ...]) -> bool:
     return all(len(found) == 1 for found in meanings.values())
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.sampled_from(["answer", "offer", "share", "refused"]), max_size=8), st.sampled_from(BROWSERS))
 def test_a_payload_type_has_one_meaning_in_the_group_whatever_happens(steps: list[str], name: str) -> None:
     """RFC 9143 §9.1."""
