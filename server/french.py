@@ -580,6 +580,60 @@ API = {
 }
 """What the API says besides."""
 
+WHIP = {
+    "this is no session description: send the offer as application/sdp": (
+        "ce n'est pas une description de session : envoyez l'offre en application/sdp"
+    ),
+    "offer one audio track, and at most one video track beside it": (
+        "offrez une piste audio, et au plus une piste vidéo avec elle"
+    ),
+    "offer WebRTC: ICE, and UDP/TLS/RTP/SAVPF": "offrez du WebRTC : ICE, et UDP/TLS/RTP/SAVPF",
+    "who publishes offers sendonly: to play a room, use its /whep address": (
+        "qui diffuse offre sendonly : pour écouter une salle, utilisez son adresse /whep"
+    ),
+    "who plays offers recvonly: to publish into a room, use its /whip address": (
+        "qui écoute offre recvonly : pour diffuser dans une salle, utilisez son adresse /whip"
+    ),
+    "this is no application/trickle-ice-sdpfrag": "ce n'est pas du application/trickle-ice-sdpfrag",
+    "ice-ufrag and ice-pwd make no sense": "ice-ufrag et ice-pwd n'ont pas de sens",
+    "this room has a PIN, which can't be keyed here: send a link's token": (
+        "cette salle a un code, qu'on ne peut faire ici : envoyez le jeton d'un lien"
+    ),
+    "this takes a link's token: Authorization: Bearer TOKEN": (
+        "il faut ici le jeton d'un lien : Authorization: Bearer JETON"
+    ),
+    "there is no such session: it has ended, or never was": (
+        "il n'y a pas de telle session : elle est finie, ou n'a jamais été"
+    ),
+    "there are too many sessions already: try again in a moment": (
+        "il y a déjà trop de sessions : réessayez dans un moment"
+    ),
+    "send If-Match: the session's ETag with candidates, * to restart ICE": (
+        "envoyez If-Match : l'ETag de la session avec des candidats, * pour reprendre ICE"
+    ),
+    "ICE was restarted meanwhile: that ETag is of the session before": (
+        "ICE a été repris entre-temps : cet ETag est celui de la session d'avant"
+    ),
+    "another restart is under way: wait for its answer": "une autre reprise est en cours : attendez sa réponse",
+    "ICE could not be restarted: the session goes on as it was": (
+        "ICE n'a pu être repris : la session continue comme elle était"
+    ),
+    "the bridge does not take that call": "le pont ne prend pas cet appel",
+    "the bridge takes no more calls now: try again in a moment": (
+        "le pont ne prend plus d'appels pour l'instant : réessayez dans un moment"
+    ),
+    "too many calls from there failed: try again in a minute": (
+        "trop d'appels de là ont échoué : réessayez dans une minute"
+    ),
+    "this offer can't be answered: {reason}": "on ne peut répondre à cette offre : {reason}",
+    "none of the picture codecs offered is taken here: H.264 and VP8 are usual": (
+        "aucun des codecs d'image offerts n'est pris ici : H.264 et VP8 sont usuels"
+    ),
+    "send this as {kind}": "envoyez cela en {kind}",
+    "send at most {most} octets": "envoyez au plus {most} octets",
+}
+"""What WHIP and WHEP say."""
+
 SYSTEM = {
     "[Errno {number}] {error}": "{error}, erreur {number}",
     "[Errno {number}] {error}: {file}": "{file} : {error}, erreur {number}",
@@ -598,4 +652,4 @@ SYSTEM = {
 }
 """What the system says."""
 
-FRENCH: Mapping[str, str] = COMMANDS | ANSWERS | TOP | CHECK | SETTINGS | ROOMS | REACH | API | SYSTEM
+FRENCH: Mapping[str, str] = COMMANDS | ANSWERS | TOP | CHECK | SETTINGS | ROOMS | REACH | API | WHIP | SYSTEM
