@@ -93,7 +93,12 @@ async function offerPin(pin) {
 }
 
 function prejoin() {
-  show(() => prejoinView({ tools, about, devices, join }));
+  const asHost = about.host_pin && about.role !== "host" ? hostPin : null;
+  show(() => prejoinView({ tools, about, devices, join, asHost }));
+}
+
+function hostPin() {
+  show(() => pinView({ tools, title: about.title || about.room, enter: offerPin, back: prejoin }));
 }
 
 /** After a reload: with the same devices, without asking again. */

@@ -1,4 +1,4 @@
-// Elements, icons and what is said to screen readers. No innerHTML anywhere: what others write is text.
+// Elements, icons and what is said to screen readers. What others write is text, never markup.
 import { SHAPES } from "./icons.js";
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -96,7 +96,7 @@ export class Meeting extends Model {
     try {
       await this.#call.share(track);
       this.set({ sharing: track });
-      this.#tell(t("news.sharing"), { kind: "screen" });
+      this.#tell(t("news.sharing"), { quiet: true }); // the banner is seen
     } catch {
       track.stop();
       this.#tell(t("news.shareRefused"), { urgent: true, kind: "warning" });

@@ -5,6 +5,7 @@ import { upwards } from "./quality.js";
 
 const KEPT = 200; // messages shown
 const CROWD = 3; // who come or go together are named up to that many
+const MANY = { "news.joined": "news.joined.many", "news.left": "news.left.many" };
 
 /** `tell(text, {urgent, kind})` is called with what is news. */
 export class Room extends Model {
@@ -77,7 +78,7 @@ export class Room extends Model {
 
   #crowd(key, people) {
     const said = { kind: "people" };
-    if (people.length > CROWD) this.#tell(t(`${key}.many`, { count: people.length }), said);
+    if (people.length > CROWD) this.#tell(t(MANY[key], { count: people.length }), said);
     else for (const { name } of people) this.#tell(t(key, { name }), said);
   }
 
@@ -107,12 +108,13 @@ export class Room extends Model {
     }
   }
 
-  #state({ place, locked, layout, layouts, presenting, recording }) {
+  #state({ place, locked = false, layout, layouts, presenting, recording }) {
     const { locked: was, presenting: before, recording: recorded, place: from } = this;
-    this.set({ place, locked, layout, layouts: layouts ?? [], presenting, recording });
+    const shown = presenting ?? null;
+    this.set({ place, locked: Boolean(locked), layout, layouts: layouts ?? [], presenting: shown, recording: Boolean(recording) });
     if (place === "room" && from === "lobby") this.#tell(t("news.admitted"), { urgent: true, kind: "check" });
     if (locked !== was && place === "room") this.#tell(t(locked ? "news.locked" : "news.unlocked"), { kind: "lock" });
-    if (presenting !== before && presenting !== null && presenting !== this.you)
+    if (shown !== before && shown !== null && shown !== this.you)
       this.#tell(t("news.presents", { name: this.name(presenting) }), { kind: "screen" });
     if (recording && !recorded) this.#tell(t("news.recording"), { urgent: true, kind: "record" });
   }

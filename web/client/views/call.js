@@ -24,7 +24,8 @@ function title({ meeting, room }) {
       record.hidden = !recording;
     }),
     room.watch(["speaker", "presenting", "participants"], ({ speaker, presenting }) => {
-      const presents = presenting !== null && presenting !== undefined && t("stage.presents", { name: room.name(presenting) });
+      const name = room.name(presenting);
+      const presents = presenting !== null && (presenting === room.you ? t("stage.youPresent") : t("stage.presents", { name }));
       const speaks = speaker !== null && room.name(speaker) && t("stage.speaks", { name: room.name(speaker) });
       write(caption, [presents, speaks].filter(Boolean).join(" · "));
     }),

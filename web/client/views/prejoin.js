@@ -69,8 +69,8 @@ function preview(devices, state, video) {
   return { element, ask, close: () => [stop, ...switches.map((one) => one.stop)].forEach((end) => end()) };
 }
 
-/** `join({name, microphoneOn, cameraOn})`. `name` is what the link says, if it does. */
-export function prejoinView({ tools, about, devices, join }) {
+/** `join({name, microphoneOn, cameraOn})`; `asHost()` asks for the host's code, where there is one. */
+export function prejoinView({ tools, about, devices, join, asHost }) {
   const known = choices();
   const state = { microphoneOn: known.microphoneOn ?? true, cameraOn: known.cameraOn ?? true };
   const seen = preview(devices, state, about.video);
@@ -107,7 +107,7 @@ export function prejoinView({ tools, about, devices, join }) {
     },
     h("div", { class: "field" }, h("label", { htmlFor: "name" }, t("name.label")), name, error),
     details,
-    h("div", { class: "join" }, submit, mode),
+    h("div", { class: "join" }, submit, mode, asHost && button("key", t("pin.host"), { class: "link", onclick: asHost })),
   );
   const stop = devices.watch(["microphone", "camera", "microphoneState"], ({ microphone, microphoneState }) => {
     write(submit, t(microphone ? "join" : "join.listen"));
