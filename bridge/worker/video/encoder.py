@@ -79,7 +79,9 @@ class Encoder:
             self.fresh = self._context is None
             if self._context is None:
                 self._context, keyframe = self._open(), True
-            frame = VideoFrame.from_numpy_buffer(picture, format="yuv420p")
+            # Without a copy PyAV takes heights that are multiples of four only, and cuts others off.
+            wrap = VideoFrame.from_ndarray if self.kind.rung.height % 4 else VideoFrame.from_numpy_buffer
+            frame = wrap(picture, format="yuv420p")
             # Two frames at one instant of the encoder's clock are an error there.
             self._last = max(self._last + 1, int(count * Fraction(1, CLOCK_RATE) / self._context.time_base))
             frame.pts = self._last
