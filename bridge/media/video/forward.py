@@ -32,13 +32,14 @@ class Incoming:
     source: I64
     """Whose: control's or a layer's number."""
     sequence: I64
+    """16 bits, or a longer count that never gives two packets of one source the same number."""
     timestamp: I64
     keyframe: Flags
     """A keyframe begins with it."""
     picture: I64
-    """VP8's PictureID, -1: none."""
+    """VP8's or VP9's PictureID, -1: none."""
     tl0: I64
-    """VP8's TL0PICIDX, -1: none."""
+    """Their TL0PICIDX, -1: none."""
 
     def part(self, begin: int, end: int) -> Incoming:
         return Incoming(*(getattr(self, each.name)[begin:end] for each in fields(self)))
@@ -60,6 +61,19 @@ class Outgoing:
     tl0: I64
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an output was sent under some number."""
+
+    source: int
+    sequence: int
+    """As it came in, in the count in which it was given."""
+    stamp_shift: int
+    """What was added to its timestamp, likewise to the next two."""
+    picture_shift: int
+    tl0_shift: int
+
+
 class Forwarder:
     """Outputs and what each is sent."""
 
@@ -71,8 +85,8 @@ class Forwarder:
         """What each output is sent, -1: nothing yet."""
         self.wanted: I64 = np.full(outputs, NONE, np.int64)
         """What it is to be sent."""
-        self._next = column()
-        """Extended sequence number after the highest sent."""
+        self.next = column()
+        """Extended sequence number after the highest sent, a turn up."""
         self._begin = column()
         """Extended incoming number with which the source began; what came before is another's place."""
         self._high = column()
@@ -84,13 +98,16 @@ class Forwarder:
         self._when: NDArray[np.float64] = np.full(outputs, -np.inf)
         """When each was last sent something."""
         self._span = column()
-        self._spans: I64 = np.full((outputs, SPANS, 3), NONE, np.int64)
-        """First number sent, what was added, source."""
+        self._spans: I64 = np.full((outputs, SPANS, 6), NONE, np.int64)
+        """First number sent, what was added, source, what was added to timestamps, pictures, TL0PICIDXs."""
+        self._order: NDArray[np.intp] | None = None
+        """Outputs by source, as long as none changes."""
+        self._sorted = column()
 
     def open(self, output: int, *, sequence: int, timestamp: int, picture: int = 0, tl0: int = 0) -> None:
         """An output begins with these numbers: random ones (RFC 3550 §5.1)."""
         self.close(output)
-        self._next[output] = 0x10000 + (sequence & 0xFFFF)
+        self.next[output] = 0x10000 + (sequence & 0xFFFF)
         self._stamp[output] = timestamp & 0xFFFFFFFF
         self._picture[output], self._tl0[output] = (picture - 1) & 0x7FFF, (tl0 - 1) & 0xFF
         self._when[output] = -np.inf
@@ -98,6 +115,7 @@ class Forwarder:
 
     def close(self, output: int) -> None:
         self.source[output] = self.wanted[output] = NONE
+        self._order = None
 
     def watch(self, output: int, source: int) -> None:
         """Send it another source from its next keyframe on; until then it goes on with what it has. -1: nothing, at
@@ -105,6 +123,12 @@ class Forwarder:
         self.wanted[output] = source
         if source == NONE:
             self.source[output] = NONE
+            self._order = None
+
+    def restart(self, source: int) -> None:
+        """It counts anew: whoever is sent it goes on with its next keyframe."""
+        self.source[self.source == source] = NONE
+        self._order = None
 
     def waiting(self) -> I64:
         """Sources of which somebody waits for a keyframe."""
@@ -127,7 +151,7 @@ class Forwarder:
         rows = ((self.wanted == source) & (self.source != source)).nonzero()[0]
         self.source[rows] = source
         self._begin[rows] = self._high[rows] = sequence
-        self._shift[rows] = self._next[rows] - sequence
+        self._shift[rows] = self.next[rows] - sequence
         passed = np.where(np.isfinite(self._when[rows]), now - self._when[rows], 0.0)
         step = np.where(
             np.isfinite(self._when[rows]), np.maximum(np.minimum(passed, LONGEST) * CLOCK, 1.0), 0.0
@@ -137,16 +161,22 @@ class Forwarder:
         self._picture_shift[rows] = self._picture[rows] + 1 - max(int(packet.picture[0]), 0)
         self._tl0_shift[rows] = self._tl0[rows] + 1 - max(int(packet.tl0[0]), 0)
         at = self._span[rows] = (self._span[rows] + 1) % SPANS
-        self._spans[rows, at, 0] = self._next[rows]
+        shifts = (self._stamp_shift, self._picture_shift, self._tl0_shift)
+        self._spans[rows, at, 0] = self.next[rows]
         self._spans[rows, at, 1] = self._shift[rows]
         self._spans[rows, at, 2] = source
+        for n, shift in enumerate(shifts, 3):
+            self._spans[rows, at, n] = shift[rows]
+        self._order = None
 
     def _pass(self, packets: Incoming, first: int, now: float) -> Outgoing:
         """Packets to outputs, none of which changes its source meanwhile."""
-        order = np.argsort(self.source, kind="stable")
-        sorted_ = self.source[order]
-        left = np.searchsorted(sorted_, packets.source, "left")
-        counts = np.searchsorted(sorted_, packets.source, "right") - left
+        if self._order is None:
+            self._order = np.argsort(self.source, kind="stable")
+            self._sorted = self.source[self._order]
+        order = self._order
+        left = np.searchsorted(self._sorted, packets.source, "left")
+        counts = np.searchsorted(self._sorted, packets.source, "right") - left
         counts[packets.source == NONE] = 0
         packet = np.repeat(np.arange(len(counts)), counts)
         within = np.arange(len(packet)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -157,7 +187,7 @@ class Forwarder:
         packet, output, extended = packet[kept], output[kept], extended[kept]
         np.maximum.at(self._high, output, extended)
         number = extended + self._shift[output]
-        np.maximum.at(self._next, output, number + 1)
+        np.maximum.at(self.next, output, number + 1)
         stamp = (packets.timestamp[packet] + self._stamp_shift[output]) & 0xFFFFFFFF
         self._latest(self._stamp, output, stamp, 32)
         self._when[output] = now
@@ -178,26 +208,32 @@ class Forwarder:
         ahead = (values - last[output] + half) % whole - half
         far = np.zeros(len(last), np.int64)
         np.maximum.at(far, output, ahead)
-        last += far
-        last %= whole
+        moved = far.nonzero()[0]
+        last[moved] = (last[moved] + far[moved]) % whole
 
     def origin(self, output: int, sequence: int) -> tuple[int, int] | None:
-        """Source and incoming sequence number of what an output was sent; None: it was sent nothing under that."""
-        last = int(self._next[output]) - 1
+        """Source and incoming sequence number, of 16 bits, of what an output was sent; None: it was sent nothing under
+        that."""
+        found = self.trace(output, sequence)
+        return None if found is None else (found.source, found.sequence & 0xFFFF)
+
+    def trace(self, output: int, sequence: int) -> Origin | None:
+        """Likewise, with all that was changed in it."""
+        last = int(self.next[output]) - 1
         number = last - ((last - sequence) & 0xFFFF)
         found = [span for span in self._spans[output].tolist() if NONE < span[0] <= number]
         if not found or number < 0:
             return None
-        _, shift, source = max(found)
-        return int(source), int(number - shift) & 0xFFFF
+        _, shift, source, stamp, picture, tl0 = max(found)
+        return Origin(source, number - shift - 0x10000, stamp, picture, tl0)
 
 
-# ------------------------------------------------------------------------------------------------- VP8
+# ------------------------------------------------------------------------------------------------- payloads
 
 
 @dataclass(frozen=True, slots=True)
-class Vp8Heads:
-    """Payload descriptors of many packets (RFC 7741 §4.2); (n,) arrays."""
+class PayloadHeads:
+    """What the beginnings of many payloads say (VP8: RFC 7741 §4.2, VP9: RFC 9628 §4.2); (n,) arrays."""
 
     picture: I64
     """-1: none."""
@@ -210,8 +246,20 @@ class Vp8Heads:
     """It has 15 bits."""
     tl0_at: I64
 
+    @classmethod
+    def none(cls, n: int) -> PayloadHeads:
+        def nowhere() -> I64:
+            return np.full(n, NONE, np.int64)
 
-def read_vp8(payloads: NDArray[np.uint8], sizes: I64) -> Vp8Heads:
+        return cls(nowhere(), nowhere(), np.zeros(n, np.bool_), nowhere(), np.zeros(n, np.bool_), nowhere())
+
+    def put(self, at: NDArray[np.intp], part: PayloadHeads) -> None:
+        """Say of the packets ``at`` what ``part`` says."""
+        for each in fields(self):
+            getattr(self, each.name)[at] = getattr(part, each.name)
+
+
+def read_vp8(payloads: NDArray[np.uint8], sizes: I64) -> PayloadHeads:
     """Descriptors that are cut short have no numbers and begin nothing.
 
     Args:
@@ -237,11 +285,54 @@ def read_vp8(payloads: NDArray[np.uint8], sizes: I64) -> Vp8Heads:
     keyframe = whole & (octets[:, 0] & 0x1F == 0x10) & (octets[index, at] & 1 == 0)
     lost = ~whole
     picture[lost] = tl0[lost] = picture_at[lost] = tl0_at[lost] = NONE
-    return Vp8Heads(picture, tl0, keyframe, picture_at, wide & whole, tl0_at)
+    return PayloadHeads(picture, tl0, keyframe, picture_at, wide & whole, tl0_at)
 
 
-def write_vp8(payloads: NDArray[np.uint8], heads: Vp8Heads, outgoing: Outgoing) -> None:
-    """Put the numbers of (m,) outgoing packets into (m, size) copies of their payloads, where they have any."""
+def read_vp9(payloads: NDArray[np.uint8], sizes: I64) -> PayloadHeads:
+    """Likewise of VP9; a keyframe begins with the first packet of its lowest spatial layer."""
+    octets = payloads.astype(np.int64)
+    index = np.arange(len(octets))
+    first = octets[:, 0]
+    with_picture = first & 0x80 > 0
+    picture_at = np.where(with_picture, 1, NONE)
+    wide = with_picture & (octets[:, 1] & 0x80 > 0)
+    value = octets[:, 1] & 0x7F
+    picture = np.where(with_picture, np.where(wide, value << 8 | octets[:, 2], value), NONE)
+    at = 1 + np.where(with_picture, np.where(wide, 2, 1), 0)
+    layered = first & 0x20 > 0
+    lowest = ~layered | (octets[index, at] >> 1 & 7 == 0)
+    with_tl0 = layered & (first & 0x10 == 0)
+    tl0_at = np.where(with_tl0, at + 1, NONE)
+    tl0 = np.where(with_tl0, octets[index, at + 1], NONE)
+    lost = at + layered + with_tl0 >= sizes
+    keyframe = ~lost & (first & 0x48 == 0x08) & lowest
+    picture[lost] = tl0[lost] = picture_at[lost] = tl0_at[lost] = NONE
+    return PayloadHeads(picture, tl0, keyframe, picture_at, wide & ~lost, tl0_at)
+
+
+def read_h264(payloads: NDArray[np.uint8], sizes: I64) -> PayloadHeads:
+    """Of H.264 (RFC 6184 §5.2): a keyframe begins with a sequence parameter set, or with an IDR slice."""
+    found = PayloadHeads.none(len(payloads))
+    kind = payloads[:, 0] & 31
+    kind = np.where(kind == 24, payloads[:, 3] & 31, kind)  # STAP-A: its first unit
+    kind = np.where((kind == 28) & (payloads[:, 1] & 0x80 > 0), payloads[:, 1] & 31, kind)  # FU-A that starts one
+    found.keyframe[:] = ((kind == 5) | (kind == 7)) & (sizes > 3)
+    return found
+
+
+def read_h265(payloads: NDArray[np.uint8], sizes: I64) -> PayloadHeads:
+    """Of H.265 (RFC 7798 §4.4): parameter sets, or a picture of random access."""
+    found = PayloadHeads.none(len(payloads))
+    kind = payloads[:, 0] >> 1 & 63
+    kind = np.where(kind == 48, payloads[:, 4] >> 1 & 63, kind)
+    kind = np.where((kind == 49) & (payloads[:, 2] & 0x80 > 0), payloads[:, 2] & 63, kind)
+    found.keyframe[:] = (((kind >= 16) & (kind <= 21)) | ((kind >= 32) & (kind <= 33))) & (sizes > 4)
+    return found
+
+
+def write_numbers(payloads: NDArray[np.uint8], heads: PayloadHeads, outgoing: Outgoing) -> None:
+    """Put the numbers of (m,) outgoing packets of VP8 or VP9 into (m, size) copies of their payloads, where they have
+    any."""
     packet = outgoing.packet
     at = heads.picture_at[packet]
     wide = ((at >= 0) & heads.wide[packet]).nonzero()[0]

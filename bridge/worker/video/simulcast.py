@@ -53,7 +53,14 @@ class Simulcast:
     def take(
         self, ssrc: int, rid: str, size: int, now: float, *, keyframe: bool, height: int = 0, repeated: bool = False
     ) -> bool:
-        """A packet came: is it of the layer that is decoded?
+        """A packet came: is it of the layer that is decoded? Arguments as of :meth:`note`."""
+        n = self.note(ssrc, rid, size, now, keyframe=keyframe, height=height, repeated=repeated)
+        return n >= 0 and n == self.current
+
+    def note(
+        self, ssrc: int, rid: str, size: int, now: float, *, keyframe: bool, height: int = 0, repeated: bool = False
+    ) -> int:
+        """A packet came; the index of its layer, -1: of none.
 
         Args:
             rid: of its header extension (repaired, where ``repeated``); "": it has none.
@@ -64,7 +71,7 @@ class Simulcast:
         """
         n = self._by_rid.get(rid, -1) if rid else self._by_ssrc.get(ssrc, -1)
         if n < 0:
-            return False
+            return -1
         layer = self._layers[n]
         if rid and self._by_ssrc.get(ssrc) != n:
             self._by_ssrc[ssrc] = n
@@ -77,7 +84,7 @@ class Simulcast:
             layer.height = height or layer.height
         if keyframe and not repeated and (n == self.wanted or self.current < 0):
             self.current = n
-        return n == self.current
+        return n
 
     def show(self, height: int, now: float) -> None:
         """It is shown so high, 0 for not at all: choose the layer."""
@@ -88,12 +95,12 @@ class Simulcast:
         alive = [n for n, layer in enumerate(self._layers) if now - layer.heard < GONE]
         if not alive:
             return
-        ranked = sorted(alive, key=self._height)
-        wanted = next((n for n in ranked if self._height(n) >= ENOUGH * height), ranked[-1])
+        ranked = sorted(alive, key=self.height)
+        wanted = next((n for n in ranked if self.height(n) >= ENOUGH * height), ranked[-1])
         if wanted != self.wanted:
             self.wanted, self._asked = wanted, float("-inf")
 
-    def _height(self, n: int) -> float:
+    def height(self, n: int) -> float:
         """As its keyframes or its description tell; before that by its place among the others' rates: each is half as
         high as the next, which is what senders do that are told nothing."""
         layer = self._layers[n]
@@ -112,6 +119,10 @@ class Simulcast:
     def rid(self) -> str:
         """Of what is decoded."""
         return self.specs[self.current].rid if self.current >= 0 else ""
+
+    def ssrc(self, n: int) -> int:
+        """Of a layer, 0: it was not heard."""
+        return self._layers[n].ssrc
 
     @property
     def gone(self) -> bool:

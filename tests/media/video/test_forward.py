@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.media.video.forward import Forwarder, Incoming, Outgoing, read_vp8, write_vp8
+from bridge.media.video.forward import Forwarder, Incoming, Outgoing, read_vp8, write_numbers
 from bridge.media.video.payload import KEYFRAME, PayloadError
 from bridge.media.video.vp8 import Vp8Depacketiser, parse_descriptor
 
@@ -210,7 +210,7 @@ def test_numbers_written_are_read_and_nothing_else_changes(payloads: list[bytes]
     copy = octets.copy()
     index = np.arange(n)
     out = Outgoing(index, index, index, index, np.full(n, picture), np.full(n, tl0))
-    write_vp8(copy, heads, out)
+    write_numbers(copy, heads, out)
     again = read_vp8(copy, sizes)
     for k in range(n):
         if heads.picture[k] >= 0:
