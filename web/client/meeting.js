@@ -29,6 +29,7 @@ export class Meeting extends Model {
   #recovery = new Recovery();
   #timers = [];
   #lost = false;
+  #owed = false;
   #connected = false;
   #downwards = new Downwards();
   #unwatch = [];
@@ -97,9 +98,9 @@ export class Meeting extends Model {
       await this.#call.share(track);
       this.set({ sharing: track });
       this.#tell(t("news.sharing"), { quiet: true }); // the banner is seen
-    } catch {
+    } catch (error) {
       track.stop();
-      this.#tell(t("news.shareRefused"), { urgent: true, kind: "warning" });
+      this.#tell(t(error.status ? "news.shareRefused" : "news.offline"), { urgent: true, kind: "warning" });
     }
   }
 
@@ -195,7 +196,12 @@ export class Meeting extends Model {
     this.#voice();
     if (!this.#call?.connection) return;
     const told = kind === "camera" ? this.#call.setCamera(track) : this.#call.setMicrophone(track);
-    told.catch(() => {}); // the room is not told that there is a picture; it sees it
+    told.catch((error) => this.#untold(error));
+  }
+
+  /** An offer that nobody answered is made again when SIP's socket is back. */
+  #untold({ status }) {
+    this.#owed = status === 0;
   }
 
   #voice() {
@@ -223,6 +229,10 @@ export class Meeting extends Model {
     if (!this.#connected) return; // the call is still being placed: JsSIP's timers rule
     const todo = this.#recovery.decide(now, known);
     this.set({ troubled: this.#recovery.troubled(now) });
+    if (known.wire && this.#owed && !todo) {
+      this.#owed = false;
+      this.#call.reoffer().catch((error) => this.#untold(error));
+    }
     if (todo === "restart") this.#call.reoffer({ iceRestart: true }).catch(() => {});
     else if (todo === "recall") this.#place();
     else if (todo === "reopen") this.#online();

@@ -38,7 +38,7 @@ setInterval(() => {
   person(0, 0, 956, 720, 205, PEOPLE[0]);
   PEOPLE.slice(1).forEach((name, index) => person(960, index * 241, 320, 238, 30 + index * 70, name));
   pen.fillStyle = `rgb(${(frame++ * 8) % 200} 200 0)`; // the proof that it is this picture, and that it moves
-  pen.fillRect(0, 0, 24, 24);
+  pen.fillRect(0, 0, 80, 45);
 }, 80);
 
 const sound = new AudioContext();
@@ -63,8 +63,7 @@ agent.on("newRTCSession", ({ session, request, originator }) => {
   if (room in REFUSED) return session.terminate({ status_code: REFUSED[room] });
   session.on("reinvite", (event) => {
     if (!window.refusing) return call.offers.push(event.request.body);
-    event.callback = () => event.request.reply(window.refusing);
-    event.preventDefault?.();
+    event.reject({ status_code: window.refusing });
   });
   for (const event of ["ended", "failed"]) session.on(event, () => (call.ended = true));
   const tracks = new MediaStream(stream.getTracks().filter((track) => track.kind === "audio" || request.body.includes("m=video")));
