@@ -322,7 +322,7 @@ def _refusal(over: Over) -> Said:
 
 
 def _challenge(code: str, sentence: str) -> Said:
-    """RFC 6750 §3, RFC 9725 §4.5."""
+    """RFC 6750 §3, RFC 9725 §4.7.1."""
     error = ', error="invalid_token"' if code in ("unreadable", "expired", "other-room") else ""
     return Said(401, code, sentence, {"WWW-Authenticate": f'Bearer realm="visiopont"{error}'})
 
