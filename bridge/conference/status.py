@@ -33,7 +33,7 @@ class MediaStatus:
     @classmethod
     def of(cls, leg: Leg, report: StreamReport | None, video: tuple[VideoStatus, ...] = ()) -> MediaStatus:
         agreed = leg.agreed
-        secure = agreed is not None and agreed.srtp_send is not None
+        secure = agreed is not None and (agreed.srtp_send is not None or agreed.transport is not None)
         return cls(leg.codec, secure, agreed is not None and agreed.on_hold, leg.worker, report, video)
 
     @classmethod

@@ -399,7 +399,7 @@ class VideoPlane:
                 content=video is not None and port is video.content,
                 sends=agreed.receive[0].name if agreed.receive else "",
                 receives=agreed.send.name if agreed.send is not None else "",
-                secure=agreed.srtp_send is not None,
+                secure=agreed.srtp_send is not None or agreed.transport is not None,
                 report=self.reports.get(port.stream),
             )
             for port, agreed in pairs

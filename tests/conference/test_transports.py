@@ -177,6 +177,9 @@ def test_with_them_both_workers_are_told_and_it_has_joined() -> None:
     assert video.remb
     assert video.transport_cc
     [room] = house.focus.rooms()
+    [status] = room.media.values()
+    assert status.secure
+    assert status.video[0].secure
     assert [person.state for person in room.snapshot.participants] == ["in"]
 
 

@@ -64,7 +64,7 @@ class Baresip(Phone):
         codec: str = "PCMU",
         user: str = "",
         transport: Literal["udp", "tcp", "tls"] = "udp",
-        encryption: Literal["", "srtp", "srtp-mand"] = "",
+        encryption: Literal["", "srtp", "srtp-mand", "dtls_srtp"] = "",
         certificate: Path | None = None,
         auto_answer: bool = False,
         registrar: str = "",
@@ -97,7 +97,16 @@ class Baresip(Phone):
             played = self._directory / "tone.wav"
             spectrum.write_tone(played, tone, 60.0, rate=int(rate), channels=int(channels))
         self.uri = f"sip:{self.user}@127.0.0.1:{self.port}"
-        modules = ["opus", "g722", "g711", "l16", "sndfile", "aufile", "aubridge", *(["srtp"] if encryption else [])]
+        modules = [
+            "opus",
+            "g722",
+            "g711",
+            "l16",
+            "sndfile",
+            "aufile",
+            "aubridge",
+            *([encryption.removesuffix("-mand")] if encryption else []),
+        ]
         # What comes in passes them backwards.
         modules[modules.index("sndfile") + 1 : modules.index("sndfile") + 1] = filters
         config = [
@@ -317,7 +326,7 @@ class Linphone(Phone):
         directory: Path,
         *,
         tone: int,
-        encryption: Literal["none", "srtp"] = "none",
+        encryption: Literal["none", "srtp", "dtls"] = "none",
         seconds: float = 60.0,
         camera: bool = False,
     ) -> None:
