@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,11 +92,10 @@ def parse_port(data: bytes) -> bytes:
 
 @given(st.binary(max_size=300) | st.integers(0, 2000).map(lambda at: offer("aiortc")[:at]))
 def test_whatever_comes_is_taken_or_unfit(data: bytes) -> None:
-    for call in (lambda: offered("whip", data), lambda: read_fragment(data)):
-        try:
-            call()
-        except Unfit as error:
-            assert error.status in (400, 406)
+    with contextlib.suppress(Unfit):
+        assert parse(offered("whip", data)).media
+    with contextlib.suppress(Unfit):
+        read_fragment(data)
 
 
 # --------------------------------------------------------------------------------------------- ICE sessions
