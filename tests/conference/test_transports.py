@@ -53,7 +53,7 @@ class Desk:
         candidates: tuple[Candidate, ...] = (),
         now: float,
     ) -> TransportParameters:
-        assert local == ("", BUNDLE)
+        assert local in (("", BUNDLE), ("", BUNDLE + 1))
         if self.full:
             raise RuntimeError("full")
         self.open_now[id] = remote
@@ -363,3 +363,42 @@ def test_a_room_without_pictures_refuses_a_browsers() -> None:
     assert browser.negotiator.agreed is not None
     assert browser.negotiator.agreed.transport is not None
     assert browser.negotiator.agreed.video is None
+
+
+def test_a_call_that_moves_to_another_worker_keeps_its_keys_and_finds_its_way_anew() -> None:
+    desk = Desk()
+    house = House(video=2, workers=2, transports=TransportSettings(desk, {1: BUNDLE, 2: BUNDLE + 1}))
+    first = Terminal(house, "192.0.2.12")
+    first.dial("first")
+    house.run(2)
+    browser = Browser(house)
+    browser.dial("second")
+    house.run(2)
+    [id] = desk.open_now
+    desk.say(house, Reached(id, SOMEWHERE), Keyed(id, *KEYS))
+    house.run(1)
+    there, back = [n for n in (1, 2) if any(s.keyed for s in house.workers[n].streams.values())], [1, 2]
+    [worker] = there
+    back.remove(worker)
+    before = next(spec for spec in house.workers[worker].streams.values() if spec.keyed)
+    number = next(
+        person.number
+        for room in house.focus.rooms()
+        for person in room.snapshot.participants
+        if room.snapshot.name == "second"
+    )
+    house.focus.move(number, "first", house.now)
+    house.run(2)
+    [event] = browser.events(sip.OfferReceived)
+    line = sdp.parse(event.body).media[0]
+    assert line.port == BUNDLE + back[0] - 1
+    assert line.first("ice-ufrag") == "our0001"
+    after = next(spec for spec in house.workers[back[0]].streams.values() if spec.keyed)
+    assert not any(spec.keyed for spec in house.workers[worker].streams.values())
+    assert (after.remote, after.srtp_send) == (None, KEYS[0])
+    assert after.send_state is not None
+    assert before.send_state is not None
+    assert after.send_state.ssrc != before.send_state.ssrc, "the same keys, so never the same numbers"
+    assert [int(value.split()[0]) for value in line.all("ssrc")] == [after.send_state.ssrc]
+    desk.say(house, Reached(id, SOMEWHERE))
+    assert next(s for s in house.workers[back[0]].streams.values() if s.keyed).remote == SOMEWHERE
