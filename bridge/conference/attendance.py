@@ -10,6 +10,7 @@ from bridge.worker.protocol import StreamReport
 from .calls import Calls
 from .house import House
 from .link import BadLink, Link, Links
+from .participant import Language
 from .parties import Parties
 from .room import Room
 from .settings import RoomSettings
@@ -78,6 +79,15 @@ def link_of(event: sip.IncomingCall, settings: RoomSettings | None, links: Links
     if settings is None or link.room != settings.name:
         raise BadLink("other-room")
     return link
+
+
+def language_of(event: sip.IncomingCall) -> Language | None:
+    """What a browser's person reads (RFC 3261 §20.3). Telephones say ``en`` because nobody has told them otherwise."""
+    if not event.flow.transport.websocket:
+        return None
+    said = next((value for name, value in event.headers if name.lower() == "accept-language"), "").strip().lower()
+    known: dict[str, Language] = {"fr": "fr-CA", "en": "en-CA"}
+    return known.get(said[:2])
 
 
 def call_id_of(event: sip.IncomingCall) -> str:

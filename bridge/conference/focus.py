@@ -27,7 +27,7 @@ from bridge.worker import protocol_video
 
 from .address import kind_of, same, user_of
 from .announcer import Announcer, Clips
-from .attendance import Attendance, call_id_of, link_of
+from .attendance import Attendance, call_id_of, language_of, link_of
 from .calls import Calls
 from .desk import Desk, must_ask
 from .dtmf_info import info_digit
@@ -286,7 +286,7 @@ class Focus:
         caller = caller or readable(user_of(event.from_uri)) or readable(event.from_uri)
         kind: Kind = "web" if event.flow.transport.websocket else kind_of(event.from_uri)
         party = self._parties.add(Party(0, kind, caller, event.from_uri, leg, event.user, settings))
-        party.language = entry or None
+        party.language = entry or language_of(event)
         party.vouched, party.role = link is not None, link.role if link else "guest"
         self._outbox.append(CallCame(party.number, event.call, event.from_uri, user, leg.call_id))
         if event.offer is not None and leg.keyed:  # Calls told us before we knew the party

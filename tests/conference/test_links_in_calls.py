@@ -92,6 +92,16 @@ def test_where_there_is_no_pin_for_guests_a_browser_is_asked_nothing() -> None:
     assert person.role == "guest"
 
 
+@pytest.mark.parametrize(("said", "language"), [("en", "en-CA"), ("fr-CA, en;q=0.5", "fr-CA"), ("de", "fr-CA")])
+def test_a_browser_says_what_its_person_reads(said: str, language: str) -> None:
+    found = house()
+    Browser(found, "192.0.2.11").dial("board", token=GUEST, headers=(("Accept-Language", said),))
+    Terminal(found, "192.0.2.12").dial("hall", headers=[("Accept-Language", "en")])
+    found.run(2)
+    spoken = {person.kind: person.language for person in people(found)}
+    assert spoken == {"web": language, "sip": "fr-CA"}
+
+
 def test_a_browsers_call_is_known_by_its_call_id_until_it_ends() -> None:
     found = house()
     browser = Browser(found, "192.0.2.11")
