@@ -30,6 +30,7 @@ export class Meeting extends Model {
   #timers = [];
   #lost = false;
   #owed = false;
+  #named = null; // the Call-ID by which the room's socket knows us
   #connected = false;
   #downwards = new Downwards();
   #unwatch = [];
@@ -152,11 +153,13 @@ export class Meeting extends Model {
       this.#moved(true);
       this.#voice();
     }
+    const known = this.#named;
+    this.#named = this.#call.id;
     if (this.#live) {
-      if (accepted) this.#live.reopen(); // a new Call-ID
+      if (known !== this.#call.id) this.#live.reopen();
       return;
     }
-    const hello = () => ({ call: this.#call.id, token: this.#token, language: spoken() });
+    const hello = () => ({ call: this.#named, token: this.#token, language: spoken() });
     this.#live = new Live(socketAddress(this.#about.live), hello);
     this.#room.hear(this.#live);
     this.#live.addEventListener("up", ({ detail }) => detail && this.#room.send("mute", { muted: !this.microphoneOn }));
