@@ -87,7 +87,7 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
             continue
         part = os.read(process.stdout.fileno(), 65536)
         said += part
-        if found := re.search(rb"http://\S+?:\d+(?=/api/docs)", said):
+        if found := re.search(rb"https?://\S+?:\d+(?=/api/docs)", said):
             return found[0].decode()
         if not part:
             break
