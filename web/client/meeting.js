@@ -9,6 +9,7 @@ import { Downwards, grade } from "./quality.js";
 import { Recovery } from "./recovery.js";
 
 const TICK = 250; // ms: decides within a third of the 3 s that a recovery may take
+const SETTLES = 800; // ms
 const MEASURED = 2000; // ms, as often as the server says its side
 /** Answers of a server that may take us back in a moment, after a call that was there already. */
 const PASSING = new Set([408, 480, 500, 503, 504]);
@@ -168,8 +169,16 @@ export class Meeting extends Model {
   #moved(accepted = this.#call?.established) {
     if (this.phase === "over") return;
     if (this.#room.place === "ended") this.#end({ how: "ended" });
-    else if (this.#room.place === "lobby") this.set({ phase: "lobby" });
+    else if (this.#room.place === "lobby") this.#wait();
     else if (accepted) this.set({ phase: "room" });
+  }
+
+  /** Who is in the room already is sent out only if it is still so in a moment: a call just accepted is not yet placed. */
+  #wait() {
+    if (this.phase === "calling") return this.set({ phase: "lobby" });
+    setTimeout(() => {
+      if (this.phase === "room" && this.#room.place === "lobby") this.set({ phase: "lobby" });
+    }, SETTLES);
   }
 
   #ended(how) {

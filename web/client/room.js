@@ -15,7 +15,7 @@ export class Room extends Model {
 
   constructor({ title, role, lobby }, tell) {
     super({ you: null, role, title, participants: [], levels: {}, speaker: null, chat: [], unread: 0, chatOpen: false });
-    const state = { place: lobby ? "lobby" : "room", locked: false, layout: null, layouts: [], presenting: null };
+    const state = { place: lobby && role !== "host" ? "lobby" : "room", locked: false, layout: null, layouts: [], presenting: null };
     Object.assign(this, state, { recording: false, up: null, connected: true });
     this.#tell = tell;
   }
