@@ -11,10 +11,11 @@ import random
 import secrets
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from importlib.metadata import version
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -55,6 +56,7 @@ from .reach import Reach
 from .registry import Registry
 from .route import Routes, main_address
 from .settings import Settings, parse_address
+from .tcp_relay import TcpRelay
 
 logger = structlog.get_logger("visiopont")
 
@@ -63,6 +65,8 @@ DRAIN = 10.0
 five is gone, and service managers wait for us (Docker 10 s before SIGKILL, systemd 90 s)."""
 SAME_SIGNAL = 1.0
 """Seconds in which another one is the same, come by a second way: to the process group, and passed on by a parent."""
+RENEWAL = 86_400.0
+"""Seconds between certificates for browsers: what is said on different days is not linked by them."""
 DEMO = "demo"
 VERSION = version("visiopont")
 Contacts = dict[tuple[Transport, tuple[str, int]], tuple[str, int]]
@@ -130,6 +134,18 @@ async def _empty(bridge: Control) -> None:
         logger.warning("some calls did not end", calls=bridge.focus.calls)
 
 
+def _identity() -> Identity:
+    return Identity(datetime.datetime.now(datetime.UTC))
+
+
+async def renew(gateway: FocusGateway, wait: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
+    """Give the gateway another certificate each day, until cancelled; calls that have one keep it."""
+    while True:
+        await wait(RENEWAL)
+        gateway.renew(_identity())
+        logger.info("browsers' calls have a new certificate from now on")
+
+
 class Assembly:
     """Puts one bridge together; ``parts`` takes it apart again in the reverse order, also after half a start."""
 
@@ -140,6 +156,7 @@ class Assembly:
         self._listeners: list[Listener] = []
         self._seeing: dict[int, VideoWorker] = {}
         self._bundles: BundlePorts | None = None
+        self._relay: TcpRelay | None = None
         self._page = ""
         self._resolver = Resolver()
 
@@ -157,7 +174,7 @@ class Assembly:
         )
         self._parts.push_async_callback(control.close)
         kept = self._storage()
-        self._open_bundles()
+        self._open_bundles(control)
         ports = await self._workers(control)
         video = await self._video(control)
         floor = await self._floor(control)
@@ -246,22 +263,33 @@ class Assembly:
         self._links = Links(read_key(data))
         return kept
 
-    def _open_bundles(self) -> None:
+    def _open_bundles(self, control: Control) -> None:
         if self._settings.webrtc.enabled:
             self._bundles = BundlePorts(derived.media_host(self._settings), self._settings.bundle_ports)
             self._parts.callback(self._bundles.close)
             for wanted, port in zip(self._settings.bundle_ports, self._bundles.ports, strict=True):
                 if port != wanted:
                     logger.warning("[webrtc] port is taken; another serves", wanted=wanted, port=port)
+            if self._settings.bundle_tcp_ports:
+                self._open_relay(self._bundles, control)
+
+    def _open_relay(self, bundles: BundlePorts, control: Control) -> None:
+        """The way to the bundle ports by TCP."""
+        host, ports = derived.media_host(self._settings), self._settings.bundle_tcp_ports
+        self._relay = TcpRelay(host, ports, bundles.addresses)
+        self._parts.push_async_callback(self._relay.close)
+        self._relay.arm()
+        control.counters.registry.register(self._relay)
 
     def _transports(self) -> TransportSettings | None:
         """Of calls whose keys come by DTLS; None: settings want none."""
         if self._bundles is None:
             return None
-        identity = Identity(datetime.datetime.now(datetime.UTC))
-        gateway = FocusGateway(identity, secrets.token_bytes)
-        public = self._settings.webrtc.address
-        return TransportSettings(gateway, dict(enumerate(self._bundles.ports)), (public,) if public else ())
+        gateway = FocusGateway(_identity(), secrets.token_bytes)
+        self._spawn(renew(gateway))
+        public, ports = self._settings.webrtc.address, self._bundles.ports
+        tcp_ports = dict(zip(ports, self._relay.ports, strict=True)) if self._relay else {}
+        return TransportSettings(gateway, dict(enumerate(ports)), (public,) if public else (), tcp_ports)
 
     async def _workers(self, control: Control) -> dict[int, WorkerPorts]:
         media = self._settings.media
@@ -418,7 +446,11 @@ class Assembly:
         control.run(lambda now: control.focus.simulate(DEMO, voices, now))
 
     def _watch(self, control: Control) -> None:
-        task = asyncio.get_running_loop().create_task(control.watch())
+        self._spawn(control.watch())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """What runs until the end."""
+        task = asyncio.get_running_loop().create_task(work)
 
         async def end() -> None:
             task.cancel()

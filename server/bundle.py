@@ -6,6 +6,7 @@ What the audio process reads of pictures it hands on by a relay.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from socket import socket
@@ -51,6 +52,11 @@ class BundlePorts:
         """By audio worker."""
         return tuple(each.port for each in self._shared)
 
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """By audio worker: where this machine reaches the port, which is on loopback if that is allowed."""
+        return tuple((_reached(each.bound.getsockname()[0]), each.port) for each in self._shared)
+
     def audio(self, worker: int) -> tuple[tuple[int, ...], list[int]]:
         """The bundle ports and the descriptors of an audio worker's beginning."""
         each = self._shared[worker]
@@ -66,3 +72,9 @@ class BundlePorts:
         for each in self._shared:
             for sock in (each.bound, each.written, each.read):
                 sock.close()
+
+
+def _reached(host: str) -> str:
+    """An address at which a socket bound to ``host`` is reached from here."""
+    ip = ipaddress.IPv6Address(host)
+    return "127.0.0.1" if ip.is_unspecified else str(ip.ipv4_mapped or ip)

@@ -180,6 +180,13 @@ class Webrtc(Section):
         default="",
         description="what browsers are told to send to, where a NAT is between; empty: the address that they called",
     )
+    tcp_port: int = Field(
+        default=18000,
+        ge=0,
+        le=65535,
+        description="TCP port for browsers whose networks let no UDP through; the second worker has the next, and so "
+        "on; 443 passes most firewalls; 0: none",
+    )
     turn: tuple[str, ...] = Field(
         default=(),
         description="relays for browsers whose networks let nothing else through, as in "
@@ -363,6 +370,12 @@ class Settings(BaseSettings):
     def bundle_ports(self) -> range:
         """Browsers' ports, one a media worker."""
         return range(self.webrtc.port, self.webrtc.port + self.media.workers)
+
+    @property
+    def bundle_tcp_ports(self) -> range:
+        """Browsers' TCP ports, one a media worker; empty: none."""
+        first = self.webrtc.tcp_port
+        return range(first, first + self.media.workers if first else first)
 
     room: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="`[room.NAME]` sections: rooms that are there from the start"

@@ -28,6 +28,10 @@ log = structlog.get_logger("transports")
 BY_WEB = (Transport.WS, Transport.WSS)
 HOST_PREFERENCE = 126
 """Type preference of a host candidate (RFC 8445 §5.1.2.2)."""
+TCP_PREFERENCE = 90
+"""Of one by TCP, to be lower than UDP's (RFC 6544 §4.2)."""
+PASSIVE = 4 << 13
+"""Direction preference of a passive host candidate in the local one (RFC 6544 §4.2)."""
 
 
 def first_numbers(rng: random.Random) -> SendState:
@@ -77,6 +81,8 @@ class TransportSettings:
     """Media worker -> its bundle port."""
     addresses: tuple[str, ...] = ()
     """Of our candidates, best first; the media address in our descriptions follows."""
+    tcp_ports: Mapping[int, int] = field(default_factory=dict)
+    """Bundle port -> the TCP port by which it is reached too."""
 
 
 @dataclass(slots=True)
@@ -129,6 +135,7 @@ class Transports:
     ) -> None:
         """``number`` gives a stream number never given before."""
         self._gateway, self._ports, self._addresses = settings.gateway, settings.ports, settings.addresses
+        self._tcp_ports = settings.tcp_ports
         self._send, self._number, self._user = send, number, user
         self._legs: dict[str, tuple[Leg, Kind]] = {}
         self._workers = {port: worker for worker, port in settings.ports.items()}
@@ -203,6 +210,11 @@ class Transports:
             Candidate(str(number), HOST_PREFERENCE << 24 | (65_536 - number) << 8 | 255, address, port)
             for number, address in enumerate(addresses, 1)
         )
+        if tcp := self._tcp_ports.get(port):
+            candidates += tuple(
+                Candidate(f"t{number}", _passive(number), address, tcp, "tcp", tcp_type="passive")
+                for number, address in enumerate(addresses, 1)
+            )
         return replace(ours, candidates=candidates, address=(addresses[0], port))
 
     # Workers
@@ -289,6 +301,11 @@ class Transports:
                 self._user.transport_broken(leg, reason, now)
                 return
         self._user.transport_changed(leg, now)
+
+
+def _passive(number: int) -> int:
+    """Priority of the ``number``-th TCP candidate."""
+    return TCP_PREFERENCE << 24 | (PASSIVE | 8_192 - number) << 8 | 255
 
 
 def in_force(agreed: Agreed) -> dict[Kind, AgreedTransport]:

@@ -278,8 +278,8 @@ def candidates(addresses: list[tuple[str, int]], *, tcp: list[tuple[str, int]] |
         priority = (126 << 24) + ((65_535 - position) << 8) + 255
         found.append(Candidate(str(position + 1), priority, host, port))
     for position, (host, port) in enumerate(tcp or ()):
-        # Direction preference 2: a passive candidate of a host (RFC 6544 §4.2). 90 puts the type below any of UDP.
-        preference = (2 << 13) + 8_191 - position
+        # Direction preference 4: a passive candidate of a host (RFC 6544 §4.2). 90 puts the type below any of UDP.
+        preference = (4 << 13) + 8_191 - position
         priority = (90 << 24) + (preference << 8) + 255
         found.append(Candidate(str(len(addresses) + position + 1), priority, host, port, "tcp", tcp_type="passive"))
     return tuple(found)

@@ -1,25 +1,54 @@
 """Passive ICE-TCP (RFC 6544): each STUN, DTLS, RTP and RTCP packet behind two octets of length (RFC 4571).
 
-:class:`Connections` is what stands between a TCP listener and :class:`.gateway.Gateway`: bytes in, packets out. A
-connection must begin with a STUN request, and soon be vouched for: the owner says so of those whose check was
-authentic, and the rest are closed.
+Here is what needs no socket: who may stay connected, what of a connection's packets goes on to the worker, and what
+goes back when the network is slower than the call. :mod:`.tcp_relay` has the sockets.
+
+A stranger's connection must begin with a STUN request, soon, and is closed unless a worker's gateway answers one with
+success, which only an authentic check gets. Until then nothing but STUN passes.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+import enum
+import ipaddress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from bridge.signalling.flow import Flow
+from . import stun
 
 LARGEST: Final = 2_048
 """Octets of a packet: what goes over TCP was made for UDP, whose paths carry no more than 1,500."""
-PATIENCE: Final = 10.0
-"""Seconds from the connection to its first authentic check: the peer has its answer already when it connects, and
-sends its check at once; TCP repeats a lost one twice in that time."""
-MAX_CONNECTIONS: Final = 1_024
+MAX_CONNECTIONS: Final = 2_304
+"""The gateway's transports, each by TCP, and some strangers."""
+MAX_STRANGERS: Final = 128
+"""Connections of one host that proved nothing yet. Whole offices are one host, but each of theirs proves itself in a
+round trip."""
+MAX_TRIES: Final = 32
+"""Checks of a stranger's that go on to the worker: in its time a browser makes some ten."""
+VOICE: Final = 500
+"""Octets of an RTP packet that may be voice: of any codec that browsers have, 20 ms are less. Pictures come in larger
+ones, but for the last of each. Payload types could be told apart, but what they mean is said in each call's SDP."""
+PICTURES_WAIT: Final = 128 << 10
+"""Octets unsent in a connection's buffer beyond which pictures fall: a key frame of 720p fits in twice. It is half a
+second at 2 Mbit/s, and loss and delay make the sender's estimate shrink."""
+ALL_WAITS: Final = 192 << 10
+"""Those beyond which everything falls: ten seconds of voice behind the pictures, on a path that carries nothing."""
+
+
+class Stage(enum.Enum):
+    SILENT = enum.auto()
+    """Connected; no packet yet."""
+    BEGUN = enum.auto()
+    """Its first packet was a STUN request."""
+    PROVEN = enum.auto()
+    """One was answered with success."""
+
+
+PATIENCE: Final[Mapping[Stage, float]] = {Stage.SILENT: 5.0, Stage.BEGUN: 10.0, Stage.PROVEN: 60.0}
+"""Seconds after which a connection is closed: silent, unproven; proven and without a packet. A browser that connects
+has our description already and checks at once, and TCP repeats a lost segment twice in the first time, three times in
+the second. What it keeps in reserve it checks every 25 s, what it uses every 5 s (RFC 7675 §5.1)."""
 
 
 def frame(packet: bytes) -> bytes:
@@ -30,7 +59,7 @@ def frame(packet: bytes) -> bytes:
 
 
 class BrokenFraming(ValueError):
-    """What follows can't be told apart any more."""
+    """What follows can't be told apart any more, or is none of ours."""
 
 
 class Framer:
@@ -38,109 +67,152 @@ class Framer:
 
     def __init__(self, largest: int = LARGEST) -> None:
         self._largest = largest
-        self._rest = bytearray()
+        self._rest = b""
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Whole packets; empty frames, which keep connections alive, are left out. At most one unfinished packet is
-        kept. Raises :class:`BrokenFraming` for one longer than the largest, after those before it."""
-        self._rest += data
-        at = 0
+    def feed(self, data: bytes | memoryview) -> Iterator[bytes | memoryview]:
+        """Whole packets, to be used up before ``data`` is written over; empty frames, which keep connections alive, are
+        left out. At most one unfinished packet is kept. Raises :class:`BrokenFraming` for one longer than the largest,
+        after those before it."""
+        if self._rest:
+            data = self._rest + data
+        at, end = 0, len(data)
         try:
-            while len(self._rest) - at >= 2:
-                size = int.from_bytes(self._rest[at : at + 2], "big")
+            while end - at >= 2:
+                size = data[at] << 8 | data[at + 1]
                 if size > self._largest:
                     raise BrokenFraming(f"a frame of {size} octets")
-                if len(self._rest) - at - 2 < size:
+                if end - at - 2 < size:
                     return
                 at += 2 + size
                 if size:
-                    yield bytes(self._rest[at - size : at])
+                    yield data[at - size : at]
         finally:
-            del self._rest[:at]
+            self._rest = bytes(data[at : at + self._largest + 2])
 
 
 @dataclass(slots=True)
-class _Connection:
+class Connection:
+    host: str
+    """Its source: an IPv4 address, or 64 bits of an IPv6 one."""
+    since: float
+    """When its stage began; proven: when it was last heard."""
+    stage: Stage = Stage.SILENT
+    tries: int = 0
     framer: Framer = field(default_factory=Framer)
-    begun: bool = False
-    """Its first packet was STUN."""
+
+    def packets(self, data: bytes | memoryview, now: float) -> Iterator[bytes | memoryview]:
+        """What goes on to the worker of a piece of its stream, to be used up at once.
+
+        Raises:
+            BrokenFraming: close it.
+        """
+        if self.stage is Stage.PROVEN:
+            self.since = now
+            yield from self.framer.feed(data)
+            return
+        for packet in self.framer.feed(data):
+            asks = _asks(packet)
+            if self.stage is Stage.SILENT:
+                if not asks:
+                    raise BrokenFraming("the first packet is no STUN request")
+                self.stage, self.since = Stage.BEGUN, now
+            self.tries += 1
+            if self.tries > MAX_TRIES:
+                raise BrokenFraming("too many tries")
+            if asks:
+                yield packet
+
+
+def _asks(packet: bytes | memoryview) -> bool:
+    """A well-formed Binding request that names a transport."""
+    if packet[0] > 3:
+        return False
+    try:
+        message = stun.parse(bytes(packet))
+    except stun.StunError:
+        return False
+    return message.kind == stun.REQUEST and message.method == stun.BINDING and message.username is not None
+
+
+def proves(packet: bytes) -> bool:
+    """A worker's packet that says that the peer's check was authentic: a Binding success response."""
+    return packet[:2] == b"\x01\x01"
+
+
+def passes(packet: bytes, unsent: int) -> bool:
+    """A packet to the peer goes into its connection's buffer, where ``unsent`` octets wait."""
+    if unsent < PICTURES_WAIT:
+        return True
+    # RFC 7983 §7: 128 to 191 is RTP or RTCP; of those, RTCP has 192 to 223 in its second octet (RFC 5761 §4).
+    picture = len(packet) > VOICE and 128 <= packet[0] < 192 and not 192 <= packet[1] < 224
+    return not picture and unsent < ALL_WAITS
+
+
+def host_of(address: str) -> str:
+    """What counts as one host, of a numeric address; Raises ValueError for another."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = ip.ipv4_mapped or ipaddress.IPv6Address(int(ip) >> 64 << 64)
+    return str(ip)
 
 
 class Connections:
-    """Packets of many streams, by flow. Datagrams with no bytes close a flow's connection, as in signalling."""
+    """Who is connected, by numbers of the owner's, and who has to go."""
 
-    def __init__(self, most: int = MAX_CONNECTIONS) -> None:
-        self._most = most
-        self._connections: dict[Flow, _Connection] = {}
-        self._waiting: dict[Flow, float] = {}
-        """Until when those not vouched for may stay; in the order of their ends, for all have the same patience."""
-        self._out: deque[tuple[bytes, Flow]] = deque()
-        self._packets: deque[tuple[bytes, Flow]] = deque()
-        self.refused = 0
-        """Connections that were closed before they were vouched for, or because their framing broke."""
+    def __init__(self, most: int = MAX_CONNECTIONS, strangers: int = MAX_STRANGERS) -> None:
+        """``strangers``: of one host, unproven."""
+        self._most, self._most_strangers = most, strangers
+        self._all: dict[int, Connection] = {}
+        self._strangers: dict[str, dict[int, None]] = {}
+        """Unproven ones of each host that has any, the oldest first."""
+        self._unproven: dict[int, None] = {}
+        """Of all hosts, likewise."""
 
     def __len__(self) -> int:
-        return len(self._connections)
+        return len(self._all)
 
-    def opened(self, flow: Flow, now: float) -> None:
-        """A connection was accepted. When there are as many as may be, the one not vouched for that has waited longest
-        makes way; where all are, this one goes."""
-        if len(self._connections) >= self._most:
-            victim = next(iter(self._waiting), None)
-            if victim is None:
-                self.refused += 1
-                self._out.append((b"", flow))
-                return
-            self._refuse(victim)
-        self._connections[flow] = _Connection()
-        self._waiting[flow] = now + PATIENCE
+    def __getitem__(self, key: int) -> Connection:
+        return self._all[key]
 
-    def vouch(self, flow: Flow) -> None:
-        """An authentic check came over it."""
-        self._waiting.pop(flow, None)
+    @property
+    def held(self) -> dict[str, int]:
+        """Sizes of all that could grow."""
+        return {"connections": len(self._all), "unproven": len(self._unproven), "hosts": len(self._strangers)}
 
-    def send(self, packet: bytes, flow: Flow) -> None:
-        """To a connection that is gone: nothing."""
-        if flow in self._connections:
-            self._out.append((frame(packet), flow))
+    def opened(self, key: int, address: str, now: float) -> int | None:
+        """One was accepted; who has to be closed for it: the oldest stranger of its host or of all, or, where all are
+        proven, itself. The caller calls :meth:`closed` for that one."""
+        host = host_of(address)
+        known = self._strangers.get(host, {})
+        victim = None
+        if len(known) >= self._most_strangers:
+            victim = next(iter(known))
+        elif len(self._all) >= self._most:
+            victim = next(iter(self._unproven), key)
+        self._all[key] = Connection(host, now)
+        self._unproven[key] = None
+        self._strangers.setdefault(host, {})[key] = None
+        return victim
 
-    def receive(self, data: bytes, flow: Flow, now: float) -> None:
-        """Any piece of a connection's stream."""
-        connection = self._connections.get(flow)
-        if connection is None:
-            return
-        try:
-            for packet in connection.framer.feed(data):
-                if not connection.begun and packet[0] > 3:
-                    raise BrokenFraming("the first packet is no STUN")
-                connection.begun = True
-                self._packets.append((packet, flow))
-        except BrokenFraming:
-            self._refuse(flow)
+    def proved(self, key: int, now: float) -> None:
+        connection = self._all[key]
+        if connection.stage is not Stage.PROVEN:
+            connection.stage, connection.since = Stage.PROVEN, now
+            self._acquaint(key, connection.host)
 
-    def closed(self, flow: Flow, now: float) -> None:
-        """The peer closed it."""
-        self._connections.pop(flow, None)
-        self._waiting.pop(flow, None)
+    def closed(self, key: int) -> None:
+        connection = self._all.pop(key)
+        if connection.stage is not Stage.PROVEN:
+            self._acquaint(key, connection.host)
 
-    def expire(self, now: float) -> None:
-        for flow in [flow for flow, until in self._waiting.items() if until <= now]:
-            self._refuse(flow)
+    def overdue(self, now: float) -> list[int]:
+        """Who is to be closed for want of a packet or of a proof."""
+        return [key for key, each in self._all.items() if now - each.since >= PATIENCE[each.stage]]
 
-    def deadline(self) -> float | None:
-        return next(iter(self._waiting.values()), None)
-
-    def datagrams(self) -> Iterator[tuple[bytes, Flow]]:
-        """Bytes for the streams."""
-        while self._out:
-            yield self._out.popleft()
-
-    def events(self) -> Iterator[tuple[bytes, Flow]]:
-        """Packets for the gateway, or where they are RTP for the media process."""
-        while self._packets:
-            yield self._packets.popleft()
-
-    def _refuse(self, flow: Flow) -> None:
-        self.closed(flow, 0.0)
-        self.refused += 1
-        self._out.append((b"", flow))
+    def _acquaint(self, key: int, host: str) -> None:
+        """It is no stranger any more."""
+        del self._unproven[key]
+        strangers = self._strangers[host]
+        del strangers[key]
+        if not strangers:
+            del self._strangers[host]

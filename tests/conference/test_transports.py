@@ -131,6 +131,19 @@ def seen(house: House) -> pictures.SetVideoStream:
     return spec
 
 
+def test_networks_without_udp_are_told_a_tcp_port() -> None:
+    settings = TransportSettings(Desk(), {1: BUNDLE}, ("203.0.113.9",), {BUNDLE: 443})
+    house = House(transports=settings)
+    browser = Browser(house)
+    browser.dial("demo")
+    house.run(2)
+    [event] = browser.events(sip.CallAnswered)
+    assert list(sdp.parse(event.body).media[0].all("candidate"))[2:] == [
+        "t1 1 tcp 1520435199 203.0.113.9 443 typ host tcptype passive",
+        "t2 1 tcp 1520434943 192.0.2.1 443 typ host tcptype passive",
+    ]
+
+
 def test_the_answer_is_of_the_gateway_at_the_bundle_port() -> None:
     house, desk = bridge()
     browser = Browser(house)

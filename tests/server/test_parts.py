@@ -7,7 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import structlog
@@ -20,8 +20,11 @@ from bridge.conference.settings import RoomSettings
 from bridge.io import Listener
 from bridge.signalling.event import Malformed, Rejected
 from bridge.signalling.flow import Flow, Transport
+from gateways.webrtc.focus import FocusGateway
+from gateways.webrtc.identity import Identity
 from server import feed as feed_module
 from server import guide, log, route
+from server.app import renew
 from server.feed import Feed
 from server.journal import REJECTIONS, Journal
 from server.log import LONGEST, Sampler, bounded
@@ -294,3 +297,25 @@ def test_top_keeps_its_figures_where_there_is_not_room_for_every_word(
     for figure in ("██████··", "OPUS", "28.8 %", "12.5", "241", "30"):
         assert figure in row
     assert "…" in row
+
+
+# ------------------------------------------------------------------------------------------- certificates
+
+
+def test_browsers_calls_have_another_certificate_each_day() -> None:
+    given: list[Identity] = []
+    waited: list[float] = []
+
+    class Gateway:
+        def renew(self, identity: Identity) -> None:
+            given.append(identity)
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(renew(cast(FocusGateway, Gateway()), wait))
+    assert waited == [86_400.0] * 3
+    assert len({identity.fingerprint for identity in given}) == 2

@@ -203,3 +203,12 @@ def test_sound_and_pictures_have_ports_of_their_own() -> None:
         load(None, {"media": {"ports": "16000-17100"}})
     load(None, {"media": {"ports": "16000-17100"}, "video": {"enabled": False}})
     load(None, {"media": {"ports": "16000-16999"}})
+
+
+def test_each_worker_has_a_port_by_tcp_too() -> None:
+    def ports(**webrtc: object) -> range:
+        return load(None, {"webrtc": webrtc, "media": {"workers": 2}}).bundle_tcp_ports
+
+    assert ports() == range(18000, 18002)
+    assert ports(tcp_port=443) == range(443, 445)
+    assert not ports(tcp_port=0)

@@ -20,7 +20,6 @@ from bridge.worker.protocol import SrtpKey
 from gateways.webrtc.event import Connected, GatewayEvent, Keys
 from gateways.webrtc.gateway import Gateway
 from gateways.webrtc.ice import candidates
-from gateways.webrtc.tcp import Connections
 from tests.gateways.webrtc.air import OURS
 from tests.interop.ports import free_ports
 
@@ -125,55 +124,6 @@ class Port(Driver, asyncio.DatagramProtocol):
 
     def send(self, data: bytes, to: Flow) -> None:
         self._socket.sendto(data, to.remote)
-
-
-class StreamPort(Driver):
-    """``async with StreamPort() as port``: one TCP listener, and nothing else."""
-
-    def __init__(self, host: str = "127.0.0.1") -> None:
-        super().__init__(host)
-        self.candidates = candidates([], tcp=[self.local])
-        self.connections = Connections()
-        self._writers: dict[Flow, asyncio.StreamWriter] = {}
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, *self.local)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.rest()
-        self._server.close()
-        for writer in self._writers.values():
-            writer.close()
-        await asyncio.sleep(0.05)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        flow = Flow(Carrier.TCP, self.local, writer.get_extra_info("peername")[:2])
-        self._writers[flow] = writer
-        self.connections.opened(flow, time.monotonic())
-        while data := await reader.read(4096):
-            self.connections.receive(data, flow, time.monotonic())
-            for packet, source in self.connections.events():
-                self.took(packet, source)
-                if self.gateway.knows(source):
-                    self.connections.vouch(source)
-            self._flush()
-        self.connections.closed(flow, time.monotonic())
-        self.do(lambda gateway, now: gateway.closed(flow, now))
-        self._writers.pop(flow).close()
-
-    def send(self, data: bytes, to: Flow) -> None:
-        self.connections.send(data, to)
-        self._flush()
-
-    def _flush(self) -> None:
-        for data, flow in self.connections.datagrams():
-            if data:
-                self._writers[flow].write(data)
-            else:
-                self._writers[flow].close()
 
 
 def parameters(sdp: str) -> TransportParameters:

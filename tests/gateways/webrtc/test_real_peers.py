@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
+import signal
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -19,7 +21,9 @@ from bridge.signalling.flow import Flow
 from bridge.signalling.transport_parameters import Fingerprint, Setup, TransportParameters
 from gateways.webrtc import dtls
 from gateways.webrtc.event import Closed, Connected, ConsentLost, Failed, Keys
-from tests.gateways.webrtc.port import Driver, Media, Port, StreamPort, description, parameters
+from gateways.webrtc.ice import candidates
+from server.tcp_relay import TcpRelay
+from tests.gateways.webrtc.port import Driver, Media, Port, description, parameters
 from tests.interop.ports import free_ports
 from tests.interop.process import need
 
@@ -112,6 +116,8 @@ RECEIVED = """async () => {
   const all = [...(await peer.getStats()).values()];
   return {inbound: all.find(s => s.type == "inbound-rtp")?.packetsReceived ?? 0,
           pair: all.find(s => s.type == "candidate-pair" && s.nominated)?.state,
+          protocol: all.find(s => s.type == "local-candidate" && s.id == all.find(
+            s => s.type == "candidate-pair" && s.nominated)?.localCandidateId)?.protocol,
           transport: all.find(s => s.type == "transport"), state: peer.connectionState};
 }"""
 
@@ -164,21 +170,43 @@ def test_chromium() -> None:
     asyncio.run(call())
 
 
+@asynccontextmanager
+async def relayed(port: Port) -> AsyncIterator[TcpRelay]:
+    """The port is reached by TCP alone."""
+    relay = TcpRelay("127.0.0.1", [free_ports(2)], [port.local])
+    try:
+        relay.arm()
+        port.candidates = candidates([], tcp=[("127.0.0.1", relay.ports[0])])
+        yield relay
+    finally:
+        await relay.close()
+
+
 def test_chromium_over_tcp() -> None:
-    """A network that blocks UDP: the only candidate is TCP's."""
+    """A network that blocks UDP: the only candidate is TCP's. The relay may die."""
     need("chromium", "chromium")
 
     async def call() -> None:
-        async with StreamPort() as port, chromium() as page:
+        async with Port() as port, relayed(port) as relay, chromium() as page:
             await page.evaluate(TAKE, port.offered(await page.evaluate(OFFER)))
             keys = await port.keys()
             media = Media(keys.send, keys.receive)
             await hear(port, media)
             await speak(port, media, keys.remote)
-            assert (await page.evaluate(RECEIVED))["inbound"] >= 20
-            assert not port.connections.refused
+            stats = await page.evaluate(RECEIVED)
+            assert stats["inbound"] >= 20
+            assert stats["state"] == "connected"
+            assert stats["protocol"] == "tcp"
+            await port.until(lambda: relay.figures().sent > 20, "figures")
+            assert relay.figures().refused == relay.figures().late == 0
+
+            os.kill(relay.pid, signal.SIGKILL)
+            answer = port.offered(await page.evaluate(RESTART))
+            await page.evaluate(TAKE, answer)
+            await port.until(lambda: relay.restarts == 1, "another relay")
+            await hear(port, media)
             await page.evaluate("() => peer.close()")
-            await port.until(lambda: port.of(ConsentLost), "the end of the connection")
+            await port.until(lambda: port.of(Closed), "close_notify")
 
     asyncio.run(call())
 
