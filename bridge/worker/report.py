@@ -70,6 +70,8 @@ class Reporter:
         """(rows,) fraction lost of what we send, by the last report."""
         self.round_trip: NDArray[np.float64] = np.zeros(n)
         """(rows,) seconds."""
+        self.sharing: Callable[[int], list[int]] = lambda row: [row]
+        """The rows whose reports come with a row's (BUNDLE)."""
         self._names: dict[int, str] = {}
         self._xr: set[int] = set()
         self.malformed = 0
@@ -110,10 +112,10 @@ class Reporter:
             except rtcp.RtcpError:
                 self.malformed += 1
                 continue
-            self._table.last_heard[row] = now
+            self._table.last_heard[self.sharing(row)] = now
             arrival = rtcp.ntp(realtime - (now - report.arrival))
             for packet in packets:
-                self._take(row, packet, arrival, report.arrival)
+                self._take_of(row, packet, arrival, report.arrival)
 
     def _open(self, row: int, data: bytes) -> bytes | None:
         buffer = np.zeros(len(data) + 64, np.uint8)
@@ -121,6 +123,12 @@ class Reporter:
         lengths = np.array([len(data)], np.int32)
         good = self._srtp.unprotect_rtcp(np.array([row]), np.array([buffer.ctypes.data], np.uint64), lengths)
         return buffer[: int(lengths[0])].tobytes() if good[0] else None
+
+    def _take_of(self, row: int, packet: rtcp.Packet, arrival: int, when: float) -> None:
+        """Whoever shares the transport is told, but of feedback, of which its reader finds out whose it is."""
+        rows = self.sharing(row) if isinstance(packet, rtcp.SenderReport | rtcp.ReceiverReport) else [row]
+        for each in rows:
+            self._take(each, packet, arrival, when)
 
     def _take(self, row: int, packet: rtcp.Packet, arrival: int, when: float) -> None:
         match packet:

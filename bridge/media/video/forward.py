@@ -92,7 +92,9 @@ class Forwarder:
         self._high = column()
         self._shift = column()
         """What is added to incoming numbers."""
-        self._stamp, self._stamp_shift = column(), column()
+        self.stamp = column()
+        """Timestamp of the furthest packet sent."""
+        self._stamp_shift = column()
         self._picture, self._picture_shift = column(), column()
         self._tl0, self._tl0_shift = column(), column()
         self._when: NDArray[np.float64] = np.full(outputs, -np.inf)
@@ -108,7 +110,7 @@ class Forwarder:
         """An output begins with these numbers: random ones (RFC 3550 §5.1)."""
         self.close(output)
         self.next[output] = 0x10000 + (sequence & 0xFFFF)
-        self._stamp[output] = timestamp & 0xFFFFFFFF
+        self.stamp[output] = timestamp & 0xFFFFFFFF
         self._picture[output], self._tl0[output] = (picture - 1) & 0x7FFF, (tl0 - 1) & 0xFF
         self._when[output] = -np.inf
         self._spans[output] = NONE
@@ -156,8 +158,8 @@ class Forwarder:
         step = np.where(
             np.isfinite(self._when[rows]), np.maximum(np.minimum(passed, LONGEST) * CLOCK, 1.0), 0.0
         ).astype(np.int64)
-        self._stamp_shift[rows] = self._stamp[rows] + step - packet.timestamp[0]
-        self._stamp[rows] += step
+        self._stamp_shift[rows] = self.stamp[rows] + step - packet.timestamp[0]
+        self.stamp[rows] += step
         self._picture_shift[rows] = self._picture[rows] + 1 - max(int(packet.picture[0]), 0)
         self._tl0_shift[rows] = self._tl0[rows] + 1 - max(int(packet.tl0[0]), 0)
         at = self._span[rows] = (self._span[rows] + 1) % SPANS
@@ -189,7 +191,7 @@ class Forwarder:
         number = extended + self._shift[output]
         np.maximum.at(self.next, output, number + 1)
         stamp = (packets.timestamp[packet] + self._stamp_shift[output]) & 0xFFFFFFFF
-        self._latest(self._stamp, output, stamp, 32)
+        self._latest(self.stamp, output, stamp, 32)
         self._when[output] = now
         picture = self._renumbered(packets.picture[packet], self._picture_shift, self._picture, output, 15)
         tl0 = self._renumbered(packets.tl0[packet], self._tl0_shift, self._tl0, output, 8)

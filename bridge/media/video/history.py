@@ -7,7 +7,7 @@ kept: which numbers its packets had, as a few spans in which numbers and the enc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -38,6 +38,8 @@ class Sent:
     marker: bool
     at: float
     """When, monotonic seconds."""
+    kind: int = 0
+    """Of its format, where a stream has several."""
 
 
 class SentPackets:
@@ -85,6 +87,8 @@ class Again:
     """As it was first sent to this receiver."""
     marker: bool
     payload: bytes
+    kind: int = 0
+    """As in :class:`Sent`."""
 
 
 class SendHistory:
@@ -158,8 +162,19 @@ class SendHistory:
         self.next[rows] = begin + count
         return ((begin[:, None] + np.arange(count)) & 0xFFFF).astype(np.int32)
 
-    def answer(self, row: int, sequences: Iterable[int], now: float, round_trip: float = 0.1) -> list[Again]:
-        """What a receiver's NACK brings it: each packet once a round trip, all together within its rate."""
+    def answer(
+        self,
+        row: int,
+        sequences: Iterable[int],
+        now: float,
+        round_trip: float = 0.1,
+        find: Callable[[int], Sent | None] | None = None,
+    ) -> list[Again]:
+        """What a receiver's NACK brings it: each packet once a round trip, all together within its rate.
+
+        Args:
+            find: what was sent under an extended number, where it is not of an encoding.
+        """
         rate = float(self._rate[row])
         tokens = min(float(self._tokens[row]) + rate * (now - float(self._filled[row])), rate)
         found: list[Again] = []
@@ -171,7 +186,7 @@ class SendHistory:
         times = self._recent_at[row].tolist()
         for sequence in sequences:
             number = latest - ((latest - sequence) & 0xFFFF)
-            sent = self._find(spans, number)
+            sent = find(number) if find else self._find(spans, number)
             again = number in recent and now - times[recent.index(number)] < round_trip
             if sent is None or again or len(sent.payload) > tokens:
                 self.refused += 1
@@ -197,9 +212,9 @@ class SendHistory:
         timestamp = (sent.timestamp + int(self.offset[row])) & 0xFFFFFFFF
         rtx = int(self.rtx_next[row])
         if rtx < 0:
-            return Again(False, sequence & 0xFFFF, timestamp, sent.marker, sent.payload)
+            return Again(False, sequence & 0xFFFF, timestamp, sent.marker, sent.payload, sent.kind)
         self.rtx_next[row] = (rtx + 1) & 0xFFFF
-        return Again(True, rtx, timestamp, sent.marker, wrap_rtx(sequence, sent.payload))
+        return Again(True, rtx, timestamp, sent.marker, wrap_rtx(sequence, sent.payload), sent.kind)
 
 
 def wrap_rtx(sequence: int, payload: bytes) -> bytes:

@@ -13,14 +13,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.media import rtcp, rtp
+from bridge.media import rtp
 from bridge.media.srtp import SrtpTable
 from bridge.media.video.extension import find
 from bridge.media.wire import VIDEO, PacketPool, Receiver
 from bridge.mixer.compose import Picture
 
 from .. import protocol as say
-from .. import protocol_video as show
 from ..intake import Intake, Packets
 from ..ports import open_ports
 from ..protocol import Address, Begin
@@ -33,6 +32,8 @@ from .crew import Crew
 from .encoding import Encoding, Work
 from .fanout import Fanout
 from .figures import Figures
+from .forwarding import Forwarding
+from .keyframes import Keyframes
 from .load import Asked, Load
 from .painted import Painted
 from .reception import Reception
@@ -42,6 +43,7 @@ from .simulcast import Simulcast
 from .snapshot import Snapshots
 from .source import Source, Wants, begins_keyframe
 from .table import RTX, VideoTable
+from .tiles import Tiles
 
 Rows: TypeAlias = NDArray[np.intp]
 
@@ -61,8 +63,6 @@ RTCP_EVERY = 3
 """Beats between looks at the RTCP sockets, 20 ms: a NACK must be answered while the packet is of use."""
 FEEDBACK_EVERY = 15
 """Beats between two transport-wide feedbacks to a sender: 0.1 s, where libwebrtc has 0.05 to 0.25."""
-ASK_BY_INFO = 2.0
-"""Seconds between two requests by SIP INFO: they go through signalling, and old terminals choke on many."""
 
 
 class VideoBeat:
@@ -118,6 +118,9 @@ class VideoBeat:
         )
         self.answers.reply = self.reporter.send_one
         self.answers.round_trip = lambda row: float(self.reporter.round_trip[row])
+        self.keyframes = Keyframes(self)
+        self.forwarding = Forwarding(self, self._pool, n)
+        self.tiles = Tiles(self, self.forwarding)
         self.crew = Crew(threads)
         self.rooms: dict[int, VideoRoom] = {}
         """By control's number."""
@@ -139,10 +142,11 @@ class VideoBeat:
         self._dirty = True
         self._planned = self._begun = now
         self._unseen: NDArray[np.float64] = np.full(n, np.inf)
-        self._info_at: NDArray[np.float64] = np.full(n, -np.inf)
-        self._fir: NDArray[np.int64] = np.zeros(n, np.int64)
         self.congestion = Congestion(self, self._pool, n)
         self.answers.told = lambda row, message: self.congestion.told(row, message, self._now)
+        self.answers.sharing = self.sharing
+        self.answers.forwarding, self.answers.tiles = self.forwarding, self.tiles
+        self.reporter.sharing = self.sharing
         self._said_silent: NDArray[np.float64] = np.zeros(n)
         self._beats = 0
         self.back: dict[int, float] = {}
@@ -169,6 +173,13 @@ class VideoBeat:
             self.answers.now = now
             self.reporter.read(self._intake.reports, now, realtime)
         self._watch_sources(now)
+        if self.tiles.tiles or self.tiles.dirty:
+            self.tiles.step(now)
+            if self.forwarding.turned:
+                self.forwarding.turned = False
+                self.tiles.tell()
+            if self._beats % RTCP_EVERY == 1:
+                self.forwarding.ask(now)
         self.crew.collect()
         if self._dirty or now - self._planned >= PLANNED:
             self._plan(now)
@@ -192,12 +203,17 @@ class VideoBeat:
         """Count all, give the watched ones to their sources; slots are given back, the payloads are copied."""
         table, headers, none = self.table, packets.headers, np.zeros(len(packets.rows), np.bool_)
         rows, kinds = packets.rows, packets.kinds
-        table.last_heard[rows] = now
+        table.last_heard[rows] = table.arrived[rows] = now
         if headers.extended.any():
             self.congestion.came(packets)
+        layers = np.zeros(len(rows), np.int64)
         if self.simulcasts and table.layered[rows].any():
-            packets = self._layers(packets, now)
+            every = packets
+            packets = self._layers(packets, layers, now)
+            self.forwarding.take(every, layers, now)
             rows, kinds, headers = packets.rows, packets.kinds, packets.headers
+        elif table.forwarded[rows].any():
+            self.forwarding.take(packets, layers, now)
         own = kinds < RTX
         if own.all():
             main, part = rows, headers
@@ -221,8 +237,12 @@ class VideoBeat:
         self._feed(packets, seen.nonzero()[0])
         return none
 
-    def _layers(self, packets: Packets, now: float) -> Packets:
-        """Those packets that are of the layers that are decoded, or of streams without layers."""
+    def _layers(self, packets: Packets, found: NDArray[np.int64], now: float) -> Packets:
+        """Those packets that are of the layers that are decoded, or of streams without layers.
+
+        Args:
+            found: (n,) zeros; the layer of each is written there, -1: of none.
+        """
         table, headers, memory = self.table, packets.headers, self._pool.memory
         at = table.layered[packets.rows].nonzero()[0]
         rows, again = packets.rows[at], packets.kinds[at] >= RTX
@@ -238,7 +258,8 @@ class VideoBeat:
             spec, layers = table.specs[int(table.stream[row])], self.simulcasts[row]
             key, height = (False, 0) if kind >= RTX else begins_keyframe(spec.receive[kind - 1], payload)
             ssrc = int(headers.ssrc[n])
-            keep[n] = layers.take(ssrc, rid, size, now, keyframe=key, height=height, repeated=kind >= RTX)
+            layer = layers.note(ssrc, rid, size, now, keyframe=key, height=height, repeated=kind >= RTX)
+            found[n], keep[n] = layer, layer >= 0 and layer == layers.current
         kept = keep.nonzero()[0]
         return Packets(
             packets.rows[kept], packets.slots[kept], packets.kinds[kept], headers.rows(kept), packets.arrivals[kept]
@@ -266,15 +287,12 @@ class VideoBeat:
             source = self.sources.get(row)
             layers.show(heights.get(row, 0), now)
             ssrc = layers.wants(now) if source is not None or layers.current < 0 else 0
-            spec = self.table.specs[int(self.table.stream[row])]
-            if ssrc and (spec.pli or spec.fir):
-                self._fir[row] += 1
-                asked = self.answers.keyframe(int(self.table.ssrc[row]), ssrc, int(self._fir[row]), pli=spec.pli)
-                self.reporter.send_one(row, asked)
+            if ssrc:
+                self.keyframes.ask(row, ssrc, now)
 
     def _begin(self, rows: Rows, now: float) -> None:
         """The first packets of streams: with them comes a keyframe, which is not to be missed."""
-        self._dirty = True
+        self._dirty = self.tiles.dirty = True
         self.table.since[rows] = now
         for row in rows.tolist():
             room = self._room_of(row)
@@ -337,18 +355,10 @@ class VideoBeat:
         ours, theirs = int(table.ssrc[row]), int(table.remote_ssrc[row])
         if not table.heard[row]:
             return
-        packets: list[rtcp.Packet] = []
         if wants.missing and spec.nack:
-            packets += self.answers.nack(ours, wants.ssrc, wants.missing)
+            self.reporter.send_one(row, self.answers.nack(ours, wants.ssrc, wants.missing))
         if wants.keyframe:
-            if spec.pli or spec.fir:
-                self._fir[row] += 1
-                packets += self.answers.keyframe(ours, theirs, int(self._fir[row]), pli=spec.pli)
-            elif now - self._info_at[row] >= ASK_BY_INFO:
-                self._info_at[row] = now
-                self.emit(show.KeyframeWanted(stream=spec.stream))
-        if packets:
-            self.reporter.send_one(row, packets)
+            self.keyframes.ask(row, theirs, now)
 
     # ------------------------------------------------------------------------------------------- pictures
 
@@ -505,7 +515,7 @@ class VideoBeat:
 
     def _tell_silent(self, now: float) -> None:
         table = self.table
-        silent = table.live & ~table.simulated & (now - table.last_heard >= SILENT_AFTER)
+        silent = table.live & ~table.simulated & ~table.tile & (now - table.last_heard >= SILENT_AFTER)
         silent &= now - self._said_silent >= SILENT_AFTER
         for row in np.flatnonzero(silent).tolist():
             self._said_silent[row] = now
@@ -534,7 +544,11 @@ class VideoBeat:
         self.reporter.forget(row)
         self.congestion.forget(row)
         self.simulcasts.pop(row, None)
-        self._info_at[row] = -np.inf
+        self.keyframes.forget(row)
+        self.forwarding.forget(row)
+        if self.table.tile[row]:
+            self.forwarding.close(row)
+            self.tiles.drop(row)
 
     def _on_latched(self, row: int, address: tuple[str, int]) -> None:
         stream = int(self.table.stream[row])
@@ -548,6 +562,19 @@ class VideoBeat:
             if encoding is not None:
                 encoding.limiter.ask()  # what was sent elsewhere, he has not
         self._dirty = True
+
+    def sharing(self, row: int) -> list[int]:
+        """The rows that share a row's transport, itself among them."""
+        spec = self.table.specs.get(int(self.table.stream[row]))
+        return self.relayed.bundles.get(spec.bundle, [row]) if spec is not None and spec.bundle else [row]
+
+    def viewers_of(self, row: int) -> list[Viewer]:
+        """Who is sent composed pictures over a row's transport."""
+        return [viewer for each in self.sharing(row) if (viewer := self.viewer(each)) is not None]
+
+    def draw(self, below: int) -> int:
+        """A random number."""
+        return int(self._rng.integers(below))
 
     def viewer(self, row: int) -> Viewer | None:
         """Who is sent to at a row."""

@@ -10,11 +10,12 @@ import numpy as np
 
 from .. import protocol as say
 from .. import protocol_video as show
-from ..protocol_video import SetVideoRoom, SetVideoStream
+from ..protocol_video import SetTile, SetVideoRoom, SetVideoStream
 from ..table import NO_ADDRESS, TableFull
 from .fanout import MOST_PAYLOAD
 from .painted import Painted
 from .room import Numbers, VideoRoom, key_of, look_of
+from .table import MOST_FORMATS, check
 
 if TYPE_CHECKING:
     from .beat import VideoBeat
@@ -22,6 +23,22 @@ if TYPE_CHECKING:
 BACK = 0.6
 """Seconds after which who came back from hold, or turned his camera off or on, gets a keyframe once more: baresip 1.0
 loses packets at such a moment, or adds a keyframe to the frame that the hold cut short, and asks for nothing."""
+
+
+ALIKE = (
+    "bundle",
+    "keyed",
+    "fixed",
+    "srtp_send",
+    "srtp_receive",
+    "mid",
+    "extensions",
+    "transport_cc",
+    "remb",
+    "send_state",
+    "cname",
+)
+"""What a tile's description says as a stream's does."""
 
 
 class Commands:
@@ -50,6 +67,8 @@ class Commands:
                 self._drop_room(command.room)
             case SetVideoStream():
                 self._set_stream(command, now)
+            case show.SetTile():
+                self._set_tile(command, now)
             case show.DropVideoStream():
                 self._drop_stream(command.stream, now)
             case show.SetVoice():
@@ -60,6 +79,7 @@ class Commands:
                 self._set_painted(command, now)
             case show.SetSpeaker():
                 self._room(command.room).speaks(command.participant, now)
+                self._beat.tiles.spoke(command.room, command.participant)
             case show.AskKeyframe():
                 viewer = self._beat.viewer(self._beat.table.rows[command.stream])
                 if viewer is not None and viewer.encoding is not None:
@@ -93,6 +113,7 @@ class Commands:
 
     def _drop_room(self, number: int) -> None:
         self._beat.table.drop_room(number)
+        self._beat.tiles.drop_room(number)
         room = self._beat.rooms.pop(number, None)
         if room is not None:
             for encoding in room.close():
@@ -130,6 +151,8 @@ class Commands:
         self._set_keys(row, spec)
         self._beat.relayed.set(row, spec, before)
         self._beat.simulcast_of(row, spec)
+        self._beat.forwarding.describe_sender(row, spec)
+        self._beat.tiles.dirty = True
         self._count_transport(row)
         self._beat.reporter.add(row, spec.cname, now, xr=False)
         if row in self._beat.sources:
@@ -147,6 +170,52 @@ class Commands:
                 self._beat.answers.viewers[row] = room.viewers[row]
             else:
                 self._beat.answers.viewers.pop(row, None)
+
+    def _set_tile(self, tile: SetTile, now: float) -> None:
+        """A tile is a stream that only sends; its way is that of any other."""
+        table = self._beat.table
+        if tile.port not in self._beat.index:
+            raise ValueError(f"port {tile.port} is not ours")
+        if not tile.fixed:
+            raise ValueError("a tile's address is known")
+        if len(tile.formats) > MOST_FORMATS:
+            raise ValueError(f"more than {MOST_FORMATS} formats")
+        for each in tile.formats:
+            check(each)
+        spec = SetVideoStream(
+            stream=tile.stream,
+            room=tile.room,
+            port=tile.port,
+            remote=tile.remote,
+            remote_rtcp=tile.remote_rtcp,
+            rtcp_mux=tile.rtcp_mux,
+            send=None,
+            receive=(),
+            **{name: getattr(tile, name) for name in ALIKE},
+        )
+        index = table.add_room(tile.room) if tile.room in self._beat.rooms else 0
+        row = table.rows.get(tile.stream, -1)
+        before = table.specs.get(tile.stream)
+        if row >= 0 and not table.tile[row]:
+            raise ValueError(f"stream {tile.stream} is no tile")
+        if row < 0:
+            row = table.add(tile.stream, now)
+        try:
+            table.configure(row, spec, index, self._beat.index[tile.port])
+        except ValueError:
+            if before is None:
+                table.remove(tile.stream)
+            raise
+        table.tile[row] = True
+        rtx = bool(tile.formats) and all(each.rtx_type for each in tile.formats)
+        if before is None:
+            self._beat.fanout.open(row, now, rtx=rtx)
+        self._beat.forwarding.open(row, tile, fresh=before is None)
+        self._set_keys(row, spec)
+        self._beat.relayed.set(row, spec, before)
+        self._count_transport(row)
+        self._beat.reporter.add(row, spec.cname, now, xr=False)
+        self._beat.tiles.set(row, tile)
 
     def _count_transport(self, row: int) -> None:
         self._beat.congestion.set(row, numbered=bool(self._beat.table.numbered[row]))
@@ -205,7 +274,9 @@ class Commands:
         if row < 0:
             return
         spec = table.specs[stream]
-        self._leave(self._beat.rooms.get(spec.room), row, spec)
+        self._beat.tiles.dirty = True
+        if not table.tile[row]:
+            self._leave(self._beat.rooms.get(spec.room), row, spec)
         if not table.simulated[row]:
             self._beat.reporter.goodbye(np.array([row]), now, time.time())
         table.remove(stream)

@@ -142,9 +142,18 @@ class Congestion:
 
     def told(self, row: int, message: TransportCc, now: float) -> None:
         """A receiver's feedback came: where his path is the narrower, he is sent less."""
-        estimate, viewer = self._estimates.get(row), self._beat.viewer(row)
-        if estimate is None or viewer is None:
+        row = int(self._beat.table.transport[row])
+        estimate = self._estimates.get(row)
+        if estimate is None:
             return
         estimate.feedback(self._beat.fanout.departures.fate(row, message), now)
         if estimate.limit != float("inf"):
-            viewer.climber.limited(estimate.limit, now, estimate=True)
+            spent = self._beat.tiles.spent(row)
+            self._beat.tiles.dirty |= spent > estimate.limit
+            for viewer in self._beat.viewers_of(row):
+                viewer.climber.limited(max(estimate.limit - spent, estimate.limit / 2), now, estimate=True)
+
+    def limit(self, row: int) -> float:
+        """Bits a second that a transport bears, as its feedback says; inf: nothing is known that limits it."""
+        estimate = self._estimates.get(row)
+        return estimate.limit if estimate is not None else float("inf")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -12,7 +14,7 @@ from bridge.media import rtp
 from bridge.media.srtp import SrtpTable
 from bridge.media.video.departures import Departures
 from bridge.media.video.extension import ROOM, stamp_numbers, stamp_times
-from bridge.media.video.history import SendHistory
+from bridge.media.video.history import Again, SendHistory
 from bridge.media.wire import U8, U64, Sender
 
 from .encoding import Block, Encoding
@@ -25,8 +27,37 @@ BATCH = 8192
 SEALED = 1600
 """Octets of an SRTP packet's place: the longest payload, header and trailer."""
 MOST_PAYLOAD = SEALED - 96
+COPIES = 1024
+"""Forwarded packets made at once: as many as a call takes (UIO_MAXIOV), and as caches hold."""
 LEAD = rtp.HEADER + ROOM
 """Octets of a header's place, with its extension."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Packets of others to be sent on, packet by packet; (n,) arrays."""
+
+    rows: Rows
+    types: U8
+    markers: NDArray[np.bool_]
+    sequences: NDArray[np.int32]
+    stamps: NDArray[np.uint32]
+    sizes: NDArray[np.int64]
+    """Octets of payload."""
+    descriptors: U8
+    """(n, a few) the first octets of each payload, as the receiver is to have them."""
+    packets: Rows
+    """Which of the packets that came."""
+    memory: U8
+    """Where those lie."""
+    begins: NDArray[np.int64]
+    """By packet that came: where its payload begins in that."""
+
+    def part(self, start: int, stop: int) -> Copies:
+        return replace(self, **{name: getattr(self, name)[start:stop] for name in _EACH})
+
+
+_EACH = ("rows", "types", "markers", "sequences", "stamps", "sizes", "descriptors", "packets")
 
 
 class Fanout:
@@ -40,8 +71,8 @@ class Fanout:
         """Of rows with transport-wide feedback."""
         self._heads: U8 = np.zeros((BATCH, LEAD), np.uint8)
         self._sealed: U8 = np.zeros((64, SEALED), np.uint8)
-        self._base: NDArray[np.int64] = np.zeros(table.capacity, np.int64)
-        """(rows,) the extended sequence number at which the row's rollover counter was ``rollover_base``."""
+        self._places: U8 | None = None
+        """Of forwarded packets; most workers have none."""
         self._turns: NDArray[np.int64] = np.zeros(table.capacity, np.int64)
 
     def open(self, row: int, now: float, *, rtx: bool) -> None:
@@ -181,14 +212,24 @@ class Fanout:
     def repeat(self, row: int, sequences: Iterable[int], now: float, round_trip: float, rtx_type: int) -> int:
         """Answer a NACK."""
         again = self.history.answer(row, sequences, now, round_trip or 0.1)
+        usual = int(self._table.send_type[row])
+        return self.resend(row, again, lambda each: rtx_type if each.rtx else usual, now)
+
+    def resend(self, row: int, again: list[Again], type_of: Callable[[Again], int], now: float) -> int:
+        """Send packets once more; returns how many were handed to the kernel."""
+        table = self._table
+        if table.secure_out[row] and (table.numbered[row] or table.clocked[row]):
+            # Under a number of its own only: another header under a used one would tell the key of AES-GCM that
+            # authenticates (RFC 7714 §8.1).
+            again = [each for each in again if each.rtx]
         if not again:
             return 0
-        table, n = self._table, len(again)
+        n = len(again)
         place = np.zeros((n, SEALED), np.uint8)
         rtp.write_headers(
             place.view(np.uint32)[:, :3],
             np.arange(n),
-            np.array([rtx_type if each.rtx else table.send_type[row] for each in again], np.uint8),
+            np.array([type_of(each) for each in again], np.uint8),
             np.array([each.marker for each in again]),
             np.array([each.sequence for each in again], np.int32),
             np.array([each.timestamp for each in again], np.uint32),
@@ -206,6 +247,59 @@ class Fanout:
             owners, addresses, lengths = owners[good], addresses[good], lengths[good]
         names = np.full(len(owners), table.names.ctypes.data + 32 * row, np.uint64)
         return self._sender.send(self._fds, table.socket[owners], names, addresses, lengths, addresses, 0)
+
+    def forward(self, copies: Copies, now: float) -> int:
+        """Packets of others; returns how many were handed to the kernel."""
+        sent = 0
+        for at in range(0, len(copies.rows), COPIES):
+            sent += self._forward(copies.part(at, at + COPIES), now)
+        return sent
+
+    def _forward(self, copies: Copies, now: float) -> int:
+        table, rows, sizes, n = self._table, copies.rows, copies.sizes, len(copies.rows)
+        if self._places is None:
+            self._places = np.zeros((COPIES, SEALED), np.uint8)
+        place = self._places[:n]
+        index = np.arange(n)
+        rtp.write_headers(
+            place.view(np.uint32)[:, :3],
+            index,
+            copies.types,
+            copies.markers,
+            copies.sequences,
+            copies.stamps,
+            table.ssrc[rows],
+        )
+        leads = self._extend(place[:, :LEAD], rows, sizes, now)
+        np.add.at(table.sent, rows, 1)
+        np.add.at(table.sent_octets, rows, sizes)
+        edges = np.flatnonzero(np.diff(copies.packets)) + 1
+        for start, stop in itertools.pairwise([0, *edges.tolist(), n]):  # incoming packets, not their copies
+            size, packet = int(sizes[start]), int(copies.packets[start])
+            begin = int(copies.begins[packet])
+            payload = copies.memory[begin : begin + size]
+            for lead in np.unique(leads[start:stop]).tolist():  # as many as there are lengths of extensions
+                at = slice(start, stop)
+                if lead == leads[start:stop].max() == leads[start:stop].min():
+                    place[at, lead : lead + size] = payload
+                else:
+                    place[start + (leads[at] == lead).nonzero()[0], lead : lead + size] = payload
+        for k in range(copies.descriptors.shape[1]):
+            some = (sizes > k).nonzero()[0]
+            place[some, leads[some] + k] = copies.descriptors[some, k]
+        addresses = np.uint64(place.ctypes.data) + index.astype(np.uint64) * np.uint64(SEALED)
+        lengths = (leads + sizes).astype(np.int32)
+        secure = table.secure_out[rows].nonzero()[0]
+        if secure.size:
+            sealed = lengths[secure]
+            good = self._srtp.protect(rows[secure], addresses[secure], sealed)
+            lengths[secure] = np.where(good, sealed, 0)
+        order = np.argsort(table.socket[rows], kind="stable")
+        order = order[lengths[order] > 0]
+        names = np.uint64(table.names.ctypes.data) + rows[order].astype(np.uint64) * np.uint64(32)
+        return self._sender.send(
+            self._fds, table.socket[rows[order]], names, addresses[order], lengths[order], addresses[order], 0
+        )
 
 
 def ticks(now: float) -> int:

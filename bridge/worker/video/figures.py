@@ -86,6 +86,7 @@ class Figures:
             octets, sent = int(table.octets[row]), int(table.sent_octets[row])
             self._before[stream] = (octets, sent, decoded)
             octets_before, sent_before, decoded_before = before.get(stream, (octets, sent, decoded))
+            tile = beat.tiles.rid(row) if table.tile[row] else ("", 0)
             rung = viewer.encoding.kind.rung if viewer and viewer.encoding else None
             found.append(
                 VideoStreamReport(
@@ -104,7 +105,7 @@ class Figures:
                     sent=int(table.sent[row]),
                     sent_bitrate=int(8 * (sent - sent_before) / passed),
                     sent_width=rung.width if rung else 0,
-                    sent_height=rung.height if rung else 0,
+                    sent_height=rung.height if rung else tile[1],
                     sent_rate=float(rung.rate) if rung else 0.0,
                     remote_lost=float(beat.reporter.remote_lost[row]),
                     round_trip_ms=round(1000 * float(beat.reporter.round_trip[row]), 1),
@@ -117,7 +118,7 @@ class Figures:
                         int(indices[n]),
                     ),
                     receive_rollover=int(rollovers[n]),
-                    layer=beat.simulcasts[row].rid if row in beat.simulcasts else "",
+                    layer=beat.simulcasts[row].rid if row in beat.simulcasts else tile[0],
                     estimate=_whole(viewer.climber.limit(now)) if viewer else 0,
                 )
             )

@@ -43,20 +43,24 @@ class Relayed:
         """Rows, by transport."""
 
     def set(self, row: int, spec: SetVideoStream, before: SetVideoStream | None) -> None:
-        """A stream is described. Rows of one transport share its numbers and feedback, those of the first."""
+        """A stream is described. Rows of one transport share its numbers and feedback, those of the first. One that
+        receives nothing (a tile) changes nothing in what is known of the others' SSRCs: senders name their MIDs only at
+        first."""
         if before is not None and before.bundle != spec.bundle:
             self.forget(row, before)
         rows = self.bundles.setdefault(spec.bundle, []) if spec.bundle else [row]
         if row not in rows:
             rows.append(row)
-            self._unlearn(spec.bundle)
+            if spec.receive:
+                self._unlearn(spec.bundle)
         self._table.transport[rows] = rows[0]
 
     def forget(self, row: int, spec: SetVideoStream) -> None:
         rows = self.bundles.get(spec.bundle, [])
         if row in rows:
             rows.remove(row)
-            self._unlearn(spec.bundle)
+            if spec.receive:
+                self._unlearn(spec.bundle)
             self._table.transport[rows] = rows[0] if rows else 0
         if not rows:
             self.bundles.pop(spec.bundle, None)
@@ -92,18 +96,15 @@ class Relayed:
             opened.append(n)
             rows[n] = row
             self._learn(bundle, ssrc, row)
-        reports = [self._reports(bundles, is_rtcp, place) for place in range(self._most(bundles, is_rtcp))]
-        self._intake.given(batch, rows, np.array(opened, np.intp), reports, now)
+        self._intake.given(batch, rows, np.array(opened, np.intp), [self._reports(bundles, is_rtcp)], now)
 
-    def _most(self, bundles: NDArray[np.int64], is_rtcp: NDArray[np.bool_]) -> int:
-        return max((len(self.bundles.get(each, ())) for each in set(bundles[is_rtcp].tolist())), default=0)
-
-    def _reports(self, bundles: NDArray[np.int64], is_rtcp: NDArray[np.bool_], place: int) -> Rows:
-        """RTCP is of the whole transport: each of its rows reads it; (n,) the row in that place, or -1."""
+    def _reports(self, bundles: NDArray[np.int64], is_rtcp: NDArray[np.bool_]) -> Rows:
+        """RTCP is of the whole transport: its first row that may read it does, for all; (n,) that row, or -1."""
         rows = np.full(len(bundles), -1, np.intp)
+        table = self._table
         for n in is_rtcp.nonzero()[0].tolist():  # some ten a second of each browser
             known = self.bundles.get(int(bundles[n]), [])
-            rows[n] = known[place] if place < len(known) else -1
+            rows[n] = next((row for row in known if table.secure_in[row] or not table.keyed[row]), -1)
         return rows
 
     def _section(self, batch: Batch, n: int, bundle: int) -> int:

@@ -120,9 +120,13 @@ class Simulcast:
         """Of what is decoded."""
         return self.specs[self.current].rid if self.current >= 0 else ""
 
-    def ssrc(self, n: int) -> int:
-        """Of a layer, 0: it was not heard."""
-        return self._layers[n].ssrc
+    def heard(self, n: int) -> float:
+        """When a layer's last packet came."""
+        return self._layers[n].heard
+
+    def bits(self, n: int) -> float:
+        """Bits a second of a layer, as last measured."""
+        return 8 * self._layers[n].rate
 
     @property
     def gone(self) -> bool:

@@ -50,8 +50,12 @@ class VideoTable(SourceTable[SetVideoStream]):
         """Octets of that; 12: no extension."""
         self.clocked = column(np.int64)
         """Where in the extension the time of sending lies; 0: nowhere."""
-        self.plays = column(np.bool_)
-        """It can be sent to."""
+        self.tile = column(np.bool_)
+        """It is a tile: others' pictures are forwarded in it, none of ours are sent."""
+        self.forwarded = column(np.bool_)
+        """Some tile shows its pictures."""
+        self.arrived = column(np.float64)
+        """When its last RTP packet came."""
 
     def configure(self, row: int, spec: SetVideoStream, room: int, socket: int) -> None:
         """Write a stream's description into its row.
