@@ -77,6 +77,7 @@ class Double:
         self._live: dict[WebSocket, str] = {}
         self._state: dict[str, Any] = {}
         self._others: list[dict[str, Any]] = []
+        self._levels: dict[str, Any] = {}
         self._me: dict[str, Any] = {}
         self.reset()
 
@@ -85,6 +86,7 @@ class Double:
         self.mute = False
         self._state = {"locked": False, "layout": "strip", "layouts": LAYOUTS, "presenting": None, "recording": False}
         self._others = []
+        self._levels = {"type": "levels", "speaker": None, "levels": {}}
         self._me = {}
 
     # The server
@@ -200,6 +202,7 @@ class Double:
     async def _room(self, live: WebSocket) -> None:
         await live.accept(subprotocol="visiopont.room.1")
         room = live.path_params["room"]
+        beat: asyncio.Task[None] | None = None
         try:
             hello = json.loads(await live.receive_text())
             self.heard.append(hello)
@@ -208,12 +211,21 @@ class Double:
             self._live[live] = room
             self.hellos += 1
             await self._welcome(live, room)
+            beat = asyncio.create_task(self._beat(live))
             while True:
                 await self._hear(live, room, json.loads(await live.receive_text()))
         except WebSocketDisconnect:
             pass
         finally:
             self._live.pop(live, None)
+            if beat is not None:
+                beat.cancel()
+
+    async def _beat(self, live: WebSocket) -> None:
+        """Levels once a second, as the server sends them: a page takes silence for a dead network."""
+        while True:
+            await live.send_json(self._levels)
+            await asyncio.sleep(1.0)
 
     async def _welcome(self, live: WebSocket, room: str) -> None:
         role = ROOMS[room].get("role") or "guest"
@@ -269,6 +281,10 @@ class Double:
         self._others = list(others)
         self._me |= me
         self.tell(self._roster())
+
+    def levels(self, speaker: str, **levels: int) -> None:
+        self._levels = {"type": "levels", "speaker": speaker, "levels": levels}
+        self.tell(self._levels)
 
     def state(self, **changes: Any) -> None:
         self._state |= changes

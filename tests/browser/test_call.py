@@ -131,7 +131,7 @@ def test_chat_and_hand(enter: Any, double: Double) -> None:
     said = {"type": "chat", "id": 900, "from": "b", "name": "Olivier", "at": "2026-05-04T14:05:00Z"}
     double.people(person("b", "Olivier"))
     double.tell(said | {"text": "Allô"})
-    page.get_by_role("button", name="Clavardage, 1 message non lu").wait_for()
+    page.get_by_role("button", name="Messages, 1 non lu").wait_for()
     assert "Olivier\u00a0: Allô" in page.locator("#polite").inner_text()
     page.keyboard.press("Alt+Shift+KeyH")
     page.get_by_role("button", name="2e dans la file").wait_for()

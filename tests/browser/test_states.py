@@ -18,7 +18,7 @@ WORDS = {
         "allow": "Autoriser l'accès",
         "people": "Participants",
         "more": "Plus",
-        "chat": "Clavardage",
+        "chat": "Messages",
         "leave": "Quitter la conférence",
         "devices": "Caméra, micro et son",
         "connection": "Qualité de la connexion",
@@ -48,7 +48,6 @@ CROWD = [
     person("e", "Anaïs Roy", muted_by_host=True, video=False),
     person("f", "Jean-Sébastien Létourneau-Beauchemin", hand=3),
 ]
-LEVELS = {"type": "levels", "speaker": "a", "levels": {"a": -14, "b": -41, "c": -28}}
 QUALITY = {"type": "quality", "loss": 0.001, "jitter_ms": 4, "round_trip_ms": 38}
 CHAT = [
     ("a", "Marie Tremblay", "Bonjour à tous! L'ordre du jour est ici : https://exemple.quebec/ordre-du-jour.pdf"),
@@ -132,7 +131,7 @@ def test_in_the_call(seen: Any, double: Double) -> None:
     enter(page, words)
     until(page, "document.querySelector('.stage video').videoWidth > 0")
     double.people(*CROWD)
-    double.tell(LEVELS)
+    double.levels("a", a=-14, b=-41, c=-28)
     double.tell(QUALITY)
     page.locator(".quality.good").wait_for()
     page.locator(".caption:not(:empty)").wait_for()
@@ -153,7 +152,7 @@ def test_in_the_call(seen: Any, double: Double) -> None:
         page.locator(".entry.narrow").first.click()
     else:
         page.locator(".tool", has_text=words["people"]).click()
-    double.tell(LEVELS)
+    double.levels("a", a=-14, b=-41, c=-28)
     look(page, "24-people")
     press(page, words["close"])
     press(page, words["more"])
@@ -180,7 +179,7 @@ def test_what_a_host_does(seen: Any, double: Double) -> None:
     until(page, "document.querySelector('.stage video').videoWidth > 0")
     waiting = [person("w", "Noémie Desjardins", waiting=True), person("x", "Paul-André Côté", waiting=True)]
     double.people(*CROWD[1:], *waiting)
-    double.tell(LEVELS)
+    double.levels("a", a=-14, b=-41, c=-28)
     page.wait_for_timeout(150)
     look(page, "30-somebody-waits")
     if size == "phone":
@@ -206,7 +205,7 @@ def test_sharing_trouble_and_the_end(seen: Any, double: Double, bridge: Any) -> 
     enter(page, words)
     until(page, "document.querySelector('.stage video').videoWidth > 0")
     double.people(*CROWD)
-    double.tell(LEVELS)
+    double.levels("a", a=-14, b=-41, c=-28)
     if size == "desktop":
         press(page, words["share"])
         page.locator(".sharing:not([hidden])").wait_for()

@@ -79,6 +79,7 @@ export function callView({ meeting, room, devices, say }) {
   const top = title({ meeting, room });
   const bar = toolbar({ meeting, room, devices, panels });
   bar.element.append(seen.self);
+  seen.element.append(news.element);
   const sharing = h("div", { class: "sharing" }, icon("screen"), h("span", {}, t("share.banner")), button(null, t("share.stop"), { class: "small", onclick: () => meeting.toggleShare() }));
   const side = h("aside", { class: "panel" });
   let panel = null;
@@ -96,7 +97,7 @@ export function callView({ meeting, room, devices, say }) {
     people: () => rosterPanel({ room }),
     more: () => morePanel({ room, meeting, devices, stage: element, video: seen.video, self: seen.self, narrow: narrow(), done: close }),
   };
-  const element = h("div", { class: "call" }, top.element, h("main", { id: "main", class: "middle" }, sharing, seen.element, news.element), side, bar.element);
+  const element = h("div", { class: "call" }, top.element, h("main", { id: "main", class: "middle" }, sharing, seen.element), side, bar.element);
   const stops = [
     ...top.stops,
     ...seen.stops,
