@@ -230,7 +230,8 @@ export class Meeting extends Model {
   #hide = () => {
     const call = this.#call;
     this.#call = null;
-    this.#timers.forEach(clearInterval);
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#live?.close(); // what it would say of the end is not for us
     call?.hangUp();
   };
 
