@@ -97,6 +97,24 @@ def test_a_call_goes_on_by_another_connection() -> None:
     during(act)
 
 
+def test_behind_a_proxy_every_browser_has_a_connection_of_its_own() -> None:
+    async def act(found: Site) -> None:
+        headers = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+        async with found.sip(additional_headers=headers) as one, found.sip(additional_headers=headers) as two:
+            for number, client in enumerate((one, two)):
+                caller = Caller(client, f"call-{number}", "WSS")
+                await caller.send("OPTIONS")
+                answer = await caller.final()
+                assert answer.call_id == f"call-{number}"
+                assert answer.headers["Via"].endswith(";received=203.0.113.9")
+            flows = [connection.flow for connection in found.driver._connections.values()]
+            assert {(flow.transport, flow.remote[0]) for flow in flows} == {("WSS", "203.0.113.9")}
+            assert len({flow.connection for flow in flows}) == 2
+            assert found.driver._hosts == {"203.0.113.9": 2}
+
+    during(act)
+
+
 def test_the_subprotocol_is_needed() -> None:
     async def act(found: Site) -> None:
         for protocols in (None, ["msrp"]):
