@@ -34,6 +34,7 @@ from tests.fuzz.atheris_targets import TARGETS
 
 TORTURE = [path.read_bytes() for path in sorted((Path(__file__).parents[1] / "signalling/rfc4475").glob("*.dat"))]
 UDP = Flow(Transport.UDP, ("127.0.0.1", 5060), ("127.0.0.2", 5060))
+WS = Flow(Transport.WS, ("127.0.0.1", 8080), ("127.0.0.2", 40001))
 TCP = Flow(Transport.TCP, ("127.0.0.1", 5060), ("127.0.0.2", 40000))
 
 
@@ -310,7 +311,7 @@ class Subject:
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("flow", [UDP, TCP], ids=["udp", "tcp"])
+@pytest.mark.parametrize("flow", [UDP, TCP, WS], ids=["udp", "tcp", "ws"])
 @pytest.mark.parametrize("seed", range(4))
 def test_an_endpoint_fed_with_damage_raises_nothing_and_keeps_little(seed: int, flow: Flow) -> None:
     rng = random.Random(seed)

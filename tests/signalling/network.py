@@ -189,7 +189,7 @@ class Network:
                 endpoint.expire(self.now)
 
     def _pieces(self, data: bytes, flow: Flow) -> list[bytes]:
-        if not (flow.transport.reliable and self.chop):
+        if not (flow.transport.reliable and self.chop) or flow.transport.websocket:
             return [data]
         while self._air and self._air[0][3] == flow and self.rng.random() < 0.5:
             data += heapq.heappop(self._air)[2]

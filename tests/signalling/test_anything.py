@@ -44,7 +44,7 @@ class Whim:
             self.core.refuse(event.call, 488, self.net.now)
 
     def dial(self) -> None:
-        transport = self.rng.choice((Transport.UDP, Transport.TCP))
+        transport = self.rng.choice((Transport.UDP, Transport.TCP, Transport.WS))
         sdp = self.rng.choice((OFFER, OFFER, None, OFFER + b"a=x\r\n" * 400))
         targets = [flow(self.here, self.there, transport)] * self.rng.choice((1, 1, 2))
         call = self.core.dial("sip:x@y", targets, sdp, self.net.now, from_uri="sip:w@z")
@@ -115,7 +115,7 @@ def test_any_wishes_in_any_weather(seed: int) -> None:
     settings = EndpointSettings(session_expires=rng.choice((0, 90)), rejections_per_minute=0)
     cores = [net.endpoint(address, settings=settings) for address in (A, B)]
     for core, address in zip(cores, (A, B), strict=True):
-        net.endpoints[Transport.TCP, address] = core
+        net.endpoints[Transport.TCP, address] = net.endpoints[Transport.WS, address] = core
     sides = [
         Whim(net, core, here, there, seed + n)
         for n, (core, here, there) in enumerate(zip(cores, (A, B), (B, A), strict=True))
@@ -123,7 +123,7 @@ def test_any_wishes_in_any_weather(seed: int) -> None:
     for _ in range(300):
         rng.choice(sides).act()
         if rng.random() < 0.02:
-            net.cut(flow(transport=Transport.TCP))
+            net.cut(flow(transport=rng.choice((Transport.TCP, Transport.WS))))
         net.run(rng.choice((0.0, 0.05, 0.3, 1.0, 3.0)))
     for side in sides:
         side.stop()
