@@ -75,8 +75,8 @@ class World:
         )
         page.serve(app, door)
         whip.serve(app, self.whip)
-        guarded = Guard(app, Access(origins=frozenset({ORIGIN})))  # type: ignore[arg-type]
-        transport = httpx.ASGITransport(app=guarded, client=("198.51.100.9", 4711))  # type: ignore[arg-type]
+        guarded = Guard(app, Access(origins=frozenset({ORIGIN})))
+        transport = httpx.ASGITransport(app=guarded, client=("198.51.100.9", 4711))
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 yield client
