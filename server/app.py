@@ -402,7 +402,10 @@ class Assembly:
             self._links,
             focus.tries,
             lambda host: derived.domain(settings, host),
-            lambda room: turn.ice_servers(webrtc.turn, webrtc.turn_secret, room, time.time()),
+            # A name of its own for each visitor, by which a relay's log and quota know it.
+            lambda room: turn.ice_servers(
+                webrtc.turn, webrtc.turn_secret, f"{room}-{secrets.token_hex(4)}", time.time()
+            ),
             video=settings.video.enabled,
             present=settings.video.presentation,
         )

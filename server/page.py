@@ -189,11 +189,18 @@ class Door:
             "role": role,
             "language": room.language[:2],
             "languages": ["fr", "en"],
-            "ice_servers": self.ice_servers(room.name),
+            "ice_servers": self._servers(room, role),
             "video": self.video and room.video,
             "present": self.video and self.present and room.video,
             "name": person,
         }
+
+    def _servers(self, room: RoomSettings, role: Role | None) -> list[dict[str, object]]:
+        """Relays carry whatever they are asked to, so that who has yet to key a PIN gets no credentials for them; the
+        page asks again with its token."""
+        servers = self.ice_servers(room.name)
+        admitted = role is not None or not room.guest_pin
+        return [server for server in servers if admitted or "credential" not in server]
 
     def try_pin(self, name: str, pin: str, source: str, now: float) -> dict[str, Any]:
         """Raises Said."""

@@ -15,6 +15,8 @@ import pytest
 
 from bridge.conference.link import BadLink, read
 from bridge.conference.settings import RoomSettings
+from bridge.conference.tries import Tries
+from server import page
 from server.http import Access
 from server.link import Links, read_key
 from server.page import CLIENT, TYPES
@@ -110,6 +112,17 @@ def test_other_peoples_files_are_those_that_were_taken_over() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ rooms
+
+
+def test_relays_are_for_those_who_may_come_in() -> None:
+    links = Links(bytes(32))
+    servers = [{"urls": ["stun:a"]}, {"urls": ["turn:b"], "username": "1:x", "credential": "y"}]
+    rooms = {"open": RoomSettings("open"), "board": RoomSettings("board", guest_pin="1234")}
+    door = page.Door(rooms.__getitem__, links, Tries(), lambda host: host, lambda room: list(servers))
+    token, _ = links.make("board", "guest", 1.0)
+    assert door.about("open", "", "h")["ice_servers"] == servers
+    assert door.about("board", "", "h")["ice_servers"] == servers[:1]
+    assert door.about("board", token, "h")["ice_servers"] == servers
 
 
 def test_what_is_said_of_a_room() -> None:

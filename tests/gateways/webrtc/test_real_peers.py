@@ -93,7 +93,7 @@ def test_aiortc() -> None:
 OFFER = """async () => {
   const audio = new AudioContext(), tone = audio.createOscillator(), out = audio.createMediaStreamDestination();
   tone.connect(out); tone.start();
-  const peer = window.peer = new RTCPeerConnection({bundlePolicy: "max-bundle"});
+  const peer = window.peer = new RTCPeerConnection({bundlePolicy: "max-bundle", ...window.configuration});
   peer.addTrack(out.stream.getAudioTracks()[0], out.stream);
   await peer.setLocalDescription(await peer.createOffer());
   return peer.localDescription.sdp;
