@@ -402,6 +402,9 @@ class SrtpTable:
         half = self._receive
         whole = lengths >= _SMALLEST[rtcp]
         first = half.unsettled[rows] & whole
+        if rtcp and first.any():  # it needs no rollover counter: only who is new, or has two keys, is looked at alone
+            known = (first & (half.any_ssrc[rows] != 0)).nonzero()[0]
+            first[[i for i in known.tolist() if half.previous[int(rows[i])] is None]] = False
         ok: _Flags = np.zeros(len(rows), np.bool_)
         for i in np.flatnonzero(first).tolist():
             ok[i], lengths[i] = self._first(call, int(rows[i]), int(addresses[i]), int(lengths[i]), rtcp=rtcp)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bridge.media import rtcp, rtcp_xr
 from bridge.media.rtcp_build import Names, ReceptionColumns, SenderColumns, build_reports
-from bridge.media.srtp import SrtpTable
+from bridge.media.srtp import SPARE, SrtpTable
 from bridge.media.wire import Sender
 
 from .intake import Report
@@ -98,13 +98,9 @@ class Reporter:
         """Take what intake set aside; what is read is removed from the list."""
         batch = reports[:REPORTS_A_BEAT]
         del reports[: len(batch)]
-        for report in batch:
+        batch = [report for report in batch if self._table.live[report.row]]
+        for report, data in zip(batch, self._opened(batch), strict=True):
             row = report.row
-            if not self._table.live[row]:
-                continue
-            data: bytes | None = report.data
-            if self._table.secure_in[row]:
-                data = self._open(row, report.data)
             if data is None:
                 continue
             try:
@@ -117,12 +113,21 @@ class Reporter:
             for packet in packets:
                 self._take_of(row, packet, arrival, report.arrival)
 
-    def _open(self, row: int, data: bytes) -> bytes | None:
-        buffer = np.zeros(len(data) + 64, np.uint8)
-        buffer[: len(data)] = np.frombuffer(data, np.uint8)
-        lengths = np.array([len(data)], np.int32)
-        good = self._srtp.unprotect_rtcp(np.array([row]), np.array([buffer.ctypes.data], np.uint64), lengths)
-        return buffer[: int(lengths[0])].tobytes() if good[0] else None
+    def _opened(self, batch: list[Report]) -> list[bytes | None]:
+        """Each as it was written; none: it is not authentic."""
+        found: list[bytes | None] = [report.data for report in batch]
+        secure = [n for n, report in enumerate(batch) if self._table.secure_in[report.row]]
+        if not secure:
+            return found
+        memory = np.zeros((len(secure), max(len(batch[n].data) for n in secure) + SPARE), np.uint8)
+        for place, n in zip(memory, secure, strict=True):
+            place[: len(batch[n].data)] = np.frombuffer(batch[n].data, np.uint8)
+        addresses = np.uint64(memory.ctypes.data) + np.arange(len(secure), dtype=np.uint64) * np.uint64(memory.shape[1])
+        lengths = np.array([len(batch[n].data) for n in secure], np.int32)
+        good = self._srtp.unprotect_rtcp(np.array([batch[n].row for n in secure]), addresses, lengths)
+        for place, n, length, whole in zip(memory, secure, lengths.tolist(), good.tolist(), strict=True):
+            found[n] = place[:length].tobytes() if whole else None
+        return found
 
     def _take_of(self, row: int, packet: rtcp.Packet, arrival: int, when: float) -> None:
         """Whoever shares the transport is told, but of feedback, of which its reader finds out whose it is."""

@@ -81,7 +81,7 @@ class Estimate:
     def _delay(self, fate: Fate, now: float) -> float:
         """How much longer packets took than on an empty path."""
         delays = fate.arrived - fate.sent
-        middle = float(np.median(delays))
+        middle = float(np.sort(delays)[len(delays) // 2])
         if now - self._turned > BASE or abs(middle - self._least[0]) > BASE:  # or the far end's clock was set
             self._least = [float("inf"), self._least[0] if now - self._turned < 3 * BASE else float("inf")]
             if abs(middle - self._least[1]) > BASE:

@@ -127,6 +127,13 @@ class Forwarder:
             self.source[output] = NONE
             self._order = None
 
+    def renew(self, output: int) -> None:
+        """It is sent what it wants from the next keyframe on, and what it was sent is not known any more: payload types
+        have changed, and no number may be sent with two headers (RFC 7714 §8.1)."""
+        self.source[output] = NONE
+        self._spans[output] = NONE
+        self._order = None
+
     def restart(self, source: int) -> None:
         """It counts anew: whoever is sent it goes on with its next keyframe."""
         self.source[self.source == source] = NONE

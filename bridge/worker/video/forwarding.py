@@ -191,7 +191,7 @@ class Forwarding:
 
     def open(self, row: int, tile: SetTile, *, fresh: bool) -> None:
         """A tile is described."""
-        table = self._beat.table
+        table, before = self._beat.table, self.types[row].copy()
         self.types[row], self._again[row] = NOT_TAKEN, 0
         for kind in range(1, MOST_KINDS):
             found = taker(kind, tile.formats)
@@ -206,6 +206,8 @@ class Forwarding:
                 picture=draw(1 << 15),
                 tl0=draw(1 << 8),
             )
+        elif (before != self.types[row]).any():
+            self.forwarder.renew(row)
 
     def close(self, row: int) -> None:
         """A tile is gone."""

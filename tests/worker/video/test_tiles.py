@@ -312,7 +312,7 @@ class Hostile(Terminal):
     """One who sends what he likes: leaps of all numbers, one number for two packets, nonsense as payload."""
 
     def send_payload(self, payload: bytes, *, marker: bool = True) -> None:
-        match self.chance.randrange(8):
+        match self.chance.choices(range(6), (1, 8, 4, 1, 4, 40))[0]:
             case 0:
                 self.sequence = self.chance.randrange(65536)
             case 1:
@@ -341,7 +341,7 @@ def test_a_hostile_sender_hurts_only_his_own_tile(booth: Booth, suite: str) -> N
     booth.tell(good.watching(a.stream), bad.watching(evil.stream))
     booth.run(4.0)
     assert (good.errors, good.gapless(), good.sees(a) > 0.8) == (0, True, True)
-    assert bad.packets > 10
+    assert bad.packets > 30
     assert all(len(bodies) == 1 for bodies in bad.bodies.values())
     # and it was not led astray: the next one is seen in it at once
     booth.tell(bad.watching(a.stream))
