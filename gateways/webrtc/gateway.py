@@ -144,7 +144,7 @@ class Gateway:
         self._due.pop(transport, None)
 
     def knows(self, flow: Flow) -> bool:
-        """The address is an open transport's; a TCP connection of which that is not said soon should be closed."""
+        """The address is an open transport's."""
         return flow in self._by_flow
 
     def renew(self, identity: Identity) -> None:
@@ -164,7 +164,7 @@ class Gateway:
     # ---------------------------------------------------------------------------------------------- contract
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
-        """One datagram, or one frame of a stream (:mod:`.tcp`), by its first octet (RFC 7983 §7)."""
+        """One datagram, by its first octet (RFC 7983 §7)."""
         first = data[0] if data else 255
         if first < 4:
             self._take_stun(data, flow, now)
@@ -172,13 +172,6 @@ class Gateway:
             self._take_dtls(data, flow, now)
         else:
             self.counters.other += 1
-
-    def closed(self, flow: Flow, now: float) -> None:
-        """A stream connection ended."""
-        transport = self._by_flow.pop(flow, None)
-        if transport is not None:
-            transport.lose(flow, now)
-            self._settle(transport, now)
 
     def expire(self, now: float) -> None:
         for transport, _ in self._alarms.due(now):

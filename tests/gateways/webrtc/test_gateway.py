@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from bridge.signalling.flow import Transport as Carrier
 from bridge.signalling.transport_parameters import Fingerprint, Setup, TransportParameters
 from gateways.webrtc import stun
 from gateways.webrtc.dtls import Closed as PeerClosed
@@ -383,24 +382,6 @@ def test_an_address_named_before_goes_to_who_proves_it(calm: Air) -> None:
     calm.join("a", browser)
     calm.run(1)
     assert calm.agree("a", browser)
-
-
-def test_a_stream_that_ends_takes_consent_with_it(calm: Air) -> None:
-    browser = Browser(calm, HOME)
-    calm.join("a", browser)
-    flow = here(HOME, Carrier.TCP)
-    assert browser.gateway is not None
-    attributes = [
-        (stun.USERNAME, f"{browser.gateway.ufrag}:x".encode()),
-        (stun.PRIORITY, bytes(4)),
-        (stun.USE_CANDIDATE, b""),
-    ]
-    check = stun.build(stun.REQUEST, bytes(12), attributes, password=browser.gateway.password.encode())
-    calm.gateway.receive(check, flow, calm.now)
-    assert list(calm.gateway.events()) == [Connected("a", flow)]
-    calm.gateway.closed(flow, calm.now)
-    assert [type(event) for event in calm.gateway.events()] == [ConsentLost]
-    assert not calm.gateway.knows(flow)
 
 
 def test_the_strongest_hash_function_counts() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +93,17 @@ def test_nothing_but_checks_passes_before_one_is_answered() -> None:
     assert not proves(stun.build(stun.ERROR, bytes(12)))
     connections.proved(1, 0.0)
     assert taken(connection, CHECK, DTLS, VOICE) == [CHECK, DTLS, VOICE]
+
+
+@given(st.lists(st.one_of(st.binary(max_size=3000), st.just(frame(CHECK)), st.just(frame(DTLS))), max_size=8))
+def test_whatever_a_stranger_sends_only_checks_go_on(pieces: list[bytes]) -> None:
+    connection = Connection("192.0.2.1", 0.0)
+    passed: list[bytes] = []
+    with contextlib.suppress(BrokenFraming):
+        for piece in pieces:
+            passed += map(bytes, connection.packets(piece, 0.0))
+    assert all(packet == CHECK for packet in passed)
+    assert len(connection.framer._rest) <= LARGEST + 2
 
 
 def test_a_stranger_tries_so_often() -> None:

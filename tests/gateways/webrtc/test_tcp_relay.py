@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -123,6 +125,38 @@ def test_when_it_is_full_the_oldest_stranger_makes_way(small: Bench) -> None:
         assert silent.recv(100) == b""
         last.sendall(frame(CHECK))
         assert small.worker.recvfrom(4096)[0] == CHECK
+
+
+def test_a_flood_of_strangers_leaves_calls_alone(bench: Bench) -> None:
+    peer, source = bench.proven()
+    with peer, contextlib.ExitStack() as flood:
+        for n in range(300):
+            stranger = flood.enter_context(bench.connect())
+            with contextlib.suppress(OSError):
+                stranger.sendall(frame(CHECK) if n % 3 else b"GET /")
+        bench.worker.sendto(VOICE, source)
+        assert peer.recv(4096) == frame(VOICE)
+        found = bench.until(lambda figures: figures.accepted == 301)
+        assert found.connections <= 8
+
+
+def test_without_descriptors_who_comes_waits(bench: Bench) -> None:
+    class Full(socket.socket):
+        tried = 0
+
+        def accept(self) -> tuple[socket.socket, Any]:
+            self.tried += 1
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    ((fd, (listener, target)),) = bench.relay._listeners.items()
+    with Full() as full:
+        bench.relay._listeners[fd] = (full, target)
+        with bench.connect():
+            time.sleep(0.2)
+            assert 1 <= full.tried < 10
+        bench.relay._listeners[fd] = (listener, target)
+        peer, _ = bench.proven()
+        peer.close()
 
 
 def test_who_says_nothing_is_closed(monkeypatch: pytest.MonkeyPatch, small: Bench) -> None:
