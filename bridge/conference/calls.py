@@ -29,6 +29,8 @@ from .video import NOWHERE, Sight, VideoPlane
 log = structlog.get_logger("calls")
 
 NOT_ACCEPTABLE = 488
+BUSY = "At The Limit, Try Again Soon"
+"""Instead of Service Unavailable: it is available, to those who are in."""
 
 
 class CallUser(Protocol):
@@ -174,7 +176,7 @@ class Calls:
         """Its room lives in another worker: offer the peer that worker's address, and follow when it has agreed."""
         try:
             stream = self.stream_number()
-            port = self._placement.put(worker, stream)
+            port = self._placement.put(worker, stream, moves=True)
         except Full as error:
             log.error("room can't be joined", call=leg.call, error=str(error))
             self.hangup(leg, now, "overloaded")
@@ -253,9 +255,10 @@ class Calls:
         """
         try:
             leg = self._leg(event.call, worker, event.flow, event.offer, now, pictures=pictures)
-        except Full:
+        except Full as error:
+            log.warning("call turned away", call=event.call, reason=str(error))
             wait = self._settings.retry_after
-            self._endpoint.reject(event.call, 503, now, retry_after=wait + self._rng.randint(0, wait))
+            self._endpoint.reject(event.call, 503, now, BUSY, retry_after=wait + self._rng.randint(0, wait))
             return None
         except Unacceptable as error:
             self._unacceptable(event, error, now)

@@ -55,6 +55,8 @@ from .watch import Watch
 
 T = TypeVar("T")
 
+BEAT = 20.0
+"""Milliseconds that a media worker has for a beat."""
 DRAINING = 5.0
 """Seconds that people are given to hear that the service closes before their calls are ended."""
 
@@ -408,6 +410,7 @@ class Focus:
             case media.Captured(capture, _, seconds):
                 self._desk.captured(capture, seconds, now)
             case media.Report():
+                self._placement.works(worker, event.beat_p50_ms / BEAT)
                 self._calls.reported(event.streams)
                 self._parties.reported(event.streams)
             case media.Trouble(reason, _, _):

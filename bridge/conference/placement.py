@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+
+STRAINED: Final = 0.8
+"""Share of a beat's 20 ms that half of the beats fill, above which a worker gets no new calls: a fifth is left for what
+comes at once (talkers, joins, a noisy machine), and whoever talks there now goes on being heard."""
+EASED: Final = 0.65
+"""Share below which it gets some again: a call more or less makes no difference of that size."""
 
 
 class Full(Exception):
@@ -21,6 +29,8 @@ class _Place:
     """The others, least recently given first."""
     streams: int = 0
     rooms: int = 0
+    strained: bool = False
+    """It has all that it can do."""
 
 
 class Placement:
@@ -50,20 +60,38 @@ class Placement:
         return worker
 
     def least_busy(self) -> int:
-        return min(self._places, key=lambda worker: (self._places[worker].streams, self._places[worker].rooms, worker))
+        return min(
+            self._places,
+            key=lambda worker: (
+                self._places[worker].strained,
+                self._places[worker].streams,
+                self._places[worker].rooms,
+                worker,
+            ),
+        )
+
+    def works(self, worker: int, share: float) -> None:
+        """How much of its time a worker is busy, by its last report: 1.0 is all of it."""
+        place = self._places[worker]
+        place.strained = share > (EASED if place.strained else STRAINED)
 
     def close_room(self, room: int) -> None:
         worker = self._rooms.pop(room, None)
         if worker is not None:
             self._places[worker].rooms -= 1
 
-    def put(self, worker: int, stream: int) -> int:
+    def put(self, worker: int, stream: int, *, moves: bool = False) -> int:
         """The port for a new stream on ``worker``.
 
+        Args:
+            moves: of a call that is there already, elsewhere: it isn't turned away for want of time.
+
         Raises:
-            Full: the worker holds no more.
+            Full: the worker holds no more, or has no time for more.
         """
         place = self._places[worker]
+        if place.strained and not moves:
+            raise Full(f"media worker {worker} has all that it can do")
         if place.streams >= self._capacity:
             raise Full(f"media worker {worker} holds {self._capacity} streams and no more")
         place.streams += 1

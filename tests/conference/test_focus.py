@@ -516,6 +516,37 @@ def test_a_full_worker_refuses_with_503_and_says_when_to_try_again() -> None:
     assert any(b"Retry-After" in data for _, data, _ in house.log)
 
 
+def works(house: House, worker: int, beat_ms: float) -> None:
+    report = media.Report((), beat_ms, beat_ms, beat_ms, 0, 0.0, 0, 0)
+    house.focus.heard(worker, report, house.now)
+
+
+def test_a_worker_with_no_time_left_keeps_its_calls_and_gets_no_new_ones() -> None:
+    house = House(workers=2)
+    one, two, three, four = (Terminal(house, f"192.0.2.1{n}") for n in range(4))
+    one.dial("demo")
+    house.run(2)
+    [busy] = [n for n, notes in house.workers.items() if notes.streams]
+    works(house, busy, 17.0)
+    two.dial("demo")
+    house.run(2)
+    [over] = two.events(sip.CallEnded)
+    assert (over.code, over.reason) == (503, "At The Limit, Try Again Soon")
+    assert len(house.workers[busy].streams) == 1
+    assert not one.events(sip.CallEnded)
+    three.dial("another")  # which opens where there is time
+    house.run(2)
+    assert three.events(sip.CallAnswered)
+    works(house, busy, 14.0)  # better, and not yet well
+    two.dial("demo")
+    house.run(2)
+    assert len(two.events(sip.CallEnded)) == 2
+    works(house, busy, 12.0)
+    four.dial("demo")
+    house.run(2)
+    assert four.events(sip.CallAnswered)
+
+
 @pytest.mark.parametrize("asks", [False, True])
 def test_a_move_that_crosses_an_offer_of_the_terminals_comes_about_by_that(asks: bool) -> None:
     """``asks``: it makes none, but asks us for one. We called it, so it tries again sooner (RFC 3261 §14.1)."""
