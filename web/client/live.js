@@ -5,7 +5,7 @@ const AGAIN = [300, 700, 1500, 2000]; // ms; the last for ever: a call is to be 
 const FIRST = 10000; // ms that the first connection has
 const LATER = 1500; // ms that others have at least, or three times what the first took
 /** ms of silence after which a socket that used to speak (levels once a second) leads nowhere. */
-const SILENCE = 4500;
+const SILENCE = 3500;
 
 /** Events are named by the messages' types (detail: the message), and `up` (detail: whether it is). */
 export class Live extends EventTarget {
@@ -39,6 +39,11 @@ export class Live extends EventTarget {
     if (!this.up) return false;
     this.#socket.send(JSON.stringify(message));
     return true;
+  }
+
+  /** Closed until it is opened again. */
+  rest() {
+    this.#leave();
   }
 
   reopen() {

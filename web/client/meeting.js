@@ -132,6 +132,7 @@ export class Meeting extends Model {
   #place() {
     const before = this.#call;
     this.#call = null; // what becomes of it is nobody's concern
+    if (before) this.#live?.rest(); // it would tell the end of that call
     before?.hangUp();
     this.#lost = false;
     const { sip, video, ice_servers: iceServers = [] } = this.#about;

@@ -24,7 +24,8 @@ export class Recovery {
   decide(now, { wire, live, media, lost }) {
     const sound = !lost && (media === "connected" || media === "new" || media === "connecting");
     if (sound && wire) {
-      this.#since = null;
+      // The room's socket opens again by itself; but its silence is the first that one hears of a dead network.
+      this.#since = live ? null : (this.#since ?? now);
       this.#restarts = 0;
       this.#reopened = false;
       this.#last = -Infinity;
@@ -38,7 +39,7 @@ export class Recovery {
       return "reopen";
     }
     this.#last = now;
-    if (lost || media === "failed" || media === "closed" || this.#restarts >= RESTARTS) return "recall";
+    if (lost || media === "closed" || this.#restarts >= RESTARTS) return "recall";
     this.#restarts++;
     return "restart";
   }
