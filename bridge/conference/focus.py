@@ -458,8 +458,8 @@ class Focus:
             self._stage.carry_out(running, now)
 
     def _silent(self, stream: int, seconds: float, now: float) -> None:
-        """Nothing comes from there: gone without BYE, unless it is on hold or has nothing to send. Whoever does ICE says
-        all the same that it is there (RFC 7675)."""
+        """Nothing comes from there: gone without BYE, unless it is on hold or has nothing to send. Whoever does ICE
+        says all the same that it is there (RFC 7675)."""
         leg = self._calls.by_stream.get(stream)
         party = self._parties.of(leg)
         if leg is None or party is None or leg.agreed is None or seconds < self._settings.silence_timeout:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-
 STRAINED: Final = 0.8
 """Share of a beat's 20 ms that half of the beats fill, above which a worker gets no new calls: a fifth is left for what
 comes at once (talkers, joins, a noisy machine), and whoever talks there now goes on being heard."""
