@@ -1,9 +1,10 @@
-"""WHIP and WHEP with others' WebRTC: aiortc and Chromium publish into a room with a telephone in it, and play it."""
+"""WHIP and WHEP with others' WebRTC: aiortc, GStreamer and Chromium in a room with a telephone in it."""
 
 from __future__ import annotations
 
 import asyncio
 import fractions
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +18,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.interop.ports import free_ports
-from tests.interop.process import need
+from tests.interop.process import Process, need
+from tests.interop.process import until as soon
 
 from .phone import Exchange
 from .server import Server
@@ -253,6 +255,48 @@ def test_a_session_ends_with_its_consent(server: Server, exchange: Exchange) -> 
             assert (await client.delete(answer.headers["location"])).status_code == 404
 
     with_client(server, act)
+    phone.hang_up()
+
+
+# ----------------------------------------------------------------------------------------------- GStreamer
+
+SYSTEM = "/usr/bin/python3"
+"""Debian's own, which has GStreamer's bindings."""
+NEEDED = (
+    "gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good python3-gst-1.0"
+)
+
+
+def need_gstreamer() -> None:
+    found = "import gi; gi.require_version('GstWebRTC', '1.0'); from gi.repository import GstWebRTC"
+    need("gst-inspect-1.0", f"gstreamer1.0-tools {NEEDED}")
+    for command in ([SYSTEM, "-c", found], ["gst-inspect-1.0", "--exists", "webrtcbin"]):
+        if subprocess.run(command, capture_output=True, timeout=30).returncode:
+            need("GStreamer's webrtcbin, for Python", NEEDED)
+
+
+def gstreamer(server: Server, kind: str, seconds: int) -> Process:
+    client = Path(__file__).with_name("gstreamer.py")
+    arguments = [kind, f"{server.api.base_url}/r/studio/{kind}", str(seconds), str(server.directory)]
+    return Process([SYSTEM, str(client), *arguments], server.directory / f"{kind}.log", limit=seconds + 30.0)
+
+
+def test_gstreamer_publishes_and_plays(server: Server, exchange: Exchange) -> None:
+    need_gstreamer()
+    phone = exchange.phone(server.room("studio"), THEIRS)
+    with gstreamer(server, "whip", 25), gstreamer(server, "whep", 20) as plays:
+        soon(lambda: len(server.people("studio")) == 3, "all in the room", 20.0)
+        phone.listen(1.0)
+        assert phone.listen(1.5).tones((600, THEIRS)) == {600}
+        assert plays.wait(40) == 0, plays.text
+    wave = np.fromfile(server.directory / "sound.raw", np.int16)[-2 * RATE :] / 32768
+    assert loud(wave, 600) > -30
+    assert loud(wave, THEIRS) > -40
+    assert loud(wave, 1100) < loud(wave, 600) - 30
+    width, height = map(int, (server.directory / "picture.txt").read_text().split())
+    pixels = np.fromfile(server.directory / "picture.raw", np.uint8).reshape(height, width, 3)
+    blue = pixels[..., 2].astype(int) - pixels[..., 0] > 150
+    assert blue.mean() > 0.03, "its picture is seen, large or small"
     phone.hang_up()
 
 

@@ -25,7 +25,7 @@ from server.link import Links
 from server.page import Door
 from server.whip import LONGEST, Whip
 from tests.conference.test_transports import bridge
-from tests.gateways.whip.offers import offer
+from tests.gateways.whip.offers import LIBDATACHANNEL, offer
 
 SDP = {"Content-Type": "application/sdp"}
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
@@ -127,6 +127,15 @@ def test_a_session_begins(kind: str, content: bytes, way: bytes) -> None:
     links = answer.headers.get_list("link")
     assert links[0] == '<stun:a.example>; rel="ice-server"'
     assert links[1].startswith('<turn:b.example>; rel="ice-server"; username="')
+
+
+def test_what_obs_offers_is_taken() -> None:
+    answer = post("/r/demo/whip", LIBDATACHANNEL)
+    assert answer.status_code == 201
+    assert b"a=rtpmap:111 opus/48000/2\r\n" in answer.content
+    assert b"a=rtpmap:96 H264/90000\r\n" in answer.content
+    assert answer.content.count(b"a=recvonly") == 2
+    assert b"m=video 0 " not in answer.content
 
 
 def test_sessions_addresses_are_never_the_same() -> None:
