@@ -320,22 +320,36 @@ def read_vp9(payloads: NDArray[np.uint8], sizes: I64) -> PayloadHeads:
 
 
 def read_h264(payloads: NDArray[np.uint8], sizes: I64) -> PayloadHeads:
-    """Of H.264 (RFC 6184 §5.2): a keyframe begins with a sequence parameter set, or with an IDR slice."""
+    """Of H.264 (RFC 6184 §5.2): a keyframe begins with a sequence parameter set, or with an IDR slice whose first
+    macroblock is 0 (one bit that is set, H.264 §7.3.3): who has the set from SDP repeats none."""
     found = PayloadHeads.none(len(payloads))
-    kind = payloads[:, 0] & 31
-    kind = np.where(kind == 24, payloads[:, 3] & 31, kind)  # STAP-A: its first unit
-    kind = np.where((kind == 28) & (payloads[:, 1] & 0x80 > 0), payloads[:, 1] & 31, kind)  # FU-A that starts one
-    found.keyframe[:] = ((kind == 5) | (kind == 7)) & (sizes > 3)
+    octets = payloads.astype(np.int64)
+    index, at = np.arange(len(octets)), np.zeros(len(octets), np.int64)
+    kind = octets[:, 0] & 31
+    gathered, cut = kind == 24, kind == 28
+    at[gathered] = 3  # STAP-A: its first unit, or the one after a delimiter or SEI
+    second = 5 + (octets[:, 1] << 8 | octets[:, 2])
+    behind = gathered & np.isin(octets[:, 3] & 31, (6, 9)) & (second < octets.shape[1] - 1)
+    at[behind] = second[behind]
+    kind = np.where(gathered, octets[index, at] & 31, kind)
+    kind = np.where(cut, np.where(octets[:, 1] & 0x80 > 0, octets[:, 1] & 31, 0), kind)  # FU-A that starts one
+    first = octets[index, np.where(cut, 2, at + 1)] & 0x80 > 0
+    found.keyframe[:] = ((kind == 7) | ((kind == 5) & first)) & (sizes > at + 1 + cut)
     return found
 
 
 def read_h265(payloads: NDArray[np.uint8], sizes: I64) -> PayloadHeads:
     """Of H.265 (RFC 7798 §4.4): parameter sets, or a picture of random access."""
     found = PayloadHeads.none(len(payloads))
-    kind = payloads[:, 0] >> 1 & 63
-    kind = np.where(kind == 48, payloads[:, 4] >> 1 & 63, kind)
-    kind = np.where((kind == 49) & (payloads[:, 2] & 0x80 > 0), payloads[:, 2] & 63, kind)
-    found.keyframe[:] = (((kind >= 16) & (kind <= 21)) | ((kind >= 32) & (kind <= 33))) & (sizes > 4)
+    octets = payloads.astype(np.int64)
+    kind = octets[:, 0] >> 1 & 63
+    gathered, cut = kind == 48, kind == 49
+    at = np.where(gathered, 6, np.where(cut, 3, 2))
+    kind = np.where(gathered, octets[:, 4] >> 1 & 63, kind)
+    kind = np.where(cut, np.where(octets[:, 2] & 0x80 > 0, octets[:, 2] & 63, 0), kind)
+    first = octets[np.arange(len(octets)), at] & 0x80 > 0  # first_slice_segment_in_pic_flag (H.265 §7.3.6.1)
+    random_access = (kind >= 16) & (kind <= 21) & first
+    found.keyframe[:] = (random_access | (kind == 32) | (kind == 33)) & (sizes > at)
     return found
 
 

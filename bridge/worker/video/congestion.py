@@ -107,14 +107,15 @@ class Congestion:
         due = table.live & table.heard & (now - self._asked >= REMB_EVERY)
         for row in due.nonzero()[0].tolist():
             spec = table.specs[int(table.stream[row])]
-            bits = int(min(self._bits[row], SEEN_BITS)) if table.watched[row] else UNSEEN_BITS
+            seen = bool(table.watched[row] or table.forwarded[row])
+            bits = int(min(self._bits[row], SEEN_BITS)) if seen else UNSEEN_BITS
             ours, theirs = int(table.ssrc[row]), int(table.remote_ssrc[row])
             if spec.remb:
                 self._asked[row] = now
                 self._beat.reporter.send_one(row, self._beat.answers.at_most(ours, theirs, bits))
             elif spec.tmmbr and now - self._asked[row] >= MODERATE_AGAIN:
                 self._asked[row] = now
-                bits = SEEN_BITS if table.watched[row] else UNSEEN_BITS
+                bits = SEEN_BITS if seen else UNSEEN_BITS
                 self._beat.reporter.send_one(row, self._beat.answers.less(ours, theirs, bits))
 
     def _measure(self, now: float) -> None:

@@ -230,8 +230,11 @@ class Forwarding:
         self._used[:] = False
         self._used[[source for source in used if source != NONE]] = True
         forwarded = self._beat.table.forwarded
+        before = forwarded.copy()
         forwarded[:] = False
         forwarded[[source // LAYERS for source in used if source != NONE]] = True
+        for row in (before != forwarded).nonzero()[0].tolist():
+            self._beat.congestion.renew(row)
 
     # ------------------------------------------------------------------------------------- packets
 
