@@ -40,6 +40,7 @@ from .media_line import SECURE, Unacceptable, parsed
 from .pictures import Pictures, Planned
 from .sdes import Crypto, RandomBytes
 from .sdp import Direction, Line, MediaDescription, Origin, SessionDescription, attribute
+from .tile_line import AgreedTile
 from .transport_line import AgreedTransport, Bundle, Carried, Kind
 from .transport_parameters import Setup, TransportParameters
 from .video_codec import VideoCapabilities
@@ -75,6 +76,8 @@ class Local:
     sources: Mapping[Kind, int] = field(default_factory=dict)
     """SSRCs that we send with, where descriptions are to tell (RFC 5576): with BUNDLE the peer finds a packet's m-line
     by it. Retransmissions of a picture have the next one."""
+    tiles: Mapping[str, int] | None = None
+    """Likewise of tiles (:mod:`.tile_line`), by mid: those which we have. None: there are none for this call."""
     cname: str = ""
 
     @property
@@ -119,6 +122,8 @@ class Agreed:
     content: AgreedVideo | None = None
     """The second one, for what is shown."""
     floor: AgreedFloor | None = None
+    tiles: tuple[AgreedTile, ...] = ()
+    """Others' pictures, passed on as they come."""
 
 
 NOTHING = Agreed(None, (), None, None, 20, None, None, False, Direction.INACTIVE, True, None, None, 0, False, False)
@@ -179,6 +184,8 @@ class Negotiator:
         """That of the first description, for good (RFC 3264 §8)."""
         self._in_force: _Described | None = None
         self._offered: _Offered | None = None
+        self._read: tuple[bytes, SessionDescription] | None = None
+        """Their last offer, asked about before it is answered: a browser's takes milliseconds to parse."""
         self._numbers = Numbers()
         self._wanted = Direction.SENDRECV
         """SENDONLY: we hold them."""
@@ -187,13 +194,19 @@ class Negotiator:
 
     # Theirs
 
+    def _parsed(self, offer: bytes) -> SessionDescription:
+        """Raises :class:`Unacceptable`."""
+        if self._read is None or self._read[0] != offer:
+            self._read = offer, transport_line.unfolded(parsed(offer))
+        return self._read[1]
+
     def answer(self, offer: bytes, local: Local) -> tuple[bytes, Agreed]:
         """Our answer, and what it puts in force.
 
         Raises:
             Unacceptable: nothing changes; the offer is to be refused with its code.
         """
-        description = transport_line.unfolded(parsed(offer))
+        description, self._read = self._parsed(offer), None
         if self.agreed is not None and not any(map(is_audio, description.media)):
             return self._end(description, local)
         before = self._in_force.place if self._in_force else 0
@@ -262,7 +275,7 @@ class Negotiator:
         Raises:
             Unacceptable: it is no session description, or has no voice that we can use.
         """
-        description = transport_line.unfolded(parsed(offer))
+        description = self._parsed(offer)
         if not any(map(is_audio, description.media)):
             return {}
         place, line = choose(description, self._capabilities, self._in_force.place if self._in_force else 0, dtls=True)
@@ -271,6 +284,20 @@ class Negotiator:
         shared = transport_line.beside(description, place) if line.transport.ufrag else frozenset()
         found: dict[Kind, TransportParameters] = {"audio": line.transport}
         return found | (self._pictures.transports(description, shared) if self._pictures else {})
+
+    def tiles(self, offer: bytes) -> tuple[str, ...]:
+        """Mids of the tiles in which an answer to theirs would send, those in force first. So they can have sources
+        before it is answered. Empty for what is no offer."""
+        try:
+            description = self._parsed(offer)
+            place, line = choose(
+                description, self._capabilities, self._in_force.place if self._in_force else 0, dtls=True
+            )
+        except Unacceptable:
+            return ()
+        if self._pictures is None or line.transport is None or not line.transport.ufrag:
+            return ()
+        return self._pictures.wanted(description, transport_line.beside(description, place))
 
     def _answer_lines(self, line: AudioLine, ours: _Ours, agreed: Agreed, local: Local, *, mid: str) -> Iterable[Line]:
         yield from _format_lines(ours.listed)
@@ -511,12 +538,12 @@ class Negotiator:
         self._keys.use(keys)
         if self._pictures:
             self._pictures.commit(pictures)
-            video, content = self._pictures.video, self._pictures.content
-            shared = [line for each in (video, content) if each and each.bundled for line in each.carried]
-            over = agreed.transport
-            if over is not None and shared:
-                over = replace(over, lines=(*over.lines, *shared))
-            agreed = replace(agreed, transport=over, video=video, content=content, floor=self._pictures.floor)
+            mine, over = self._pictures, agreed.transport
+            if over is not None and mine.shared:
+                over = replace(over, lines=(*over.lines, *mine.shared))
+            agreed = replace(
+                agreed, transport=over, video=mine.video, content=mine.content, floor=mine.floor, tiles=mine.tiles
+            )
         self.agreed = agreed
         return agreed
 

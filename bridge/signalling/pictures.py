@@ -1,4 +1,4 @@
-"""A call's m-lines beside its audio: the main picture, what is shown, and the floor that governs it."""
+"""A call's m-lines beside its audio: the main picture, what is shown, the floor that governs it, and tiles."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from . import bfcp_line, transport_line
+from . import bfcp_line, tile_line, transport_line
 from .bfcp_line import AgreedFloor, FloorAccess
 from .media_line import Unacceptable
 from .sdes import RandomBytes
 from .sdp import MediaDescription, SessionDescription
-from .transport_line import Bundle, Kind
+from .tile_line import AgreedTile, Tile, TileLines
+from .transport_line import Bundle, Carried, Kind
 from .transport_parameters import TransportParameters
 from .video_codec import VideoCapabilities
 from .video_line import AgreedVideo, Answered, VideoStream, is_content, is_video
@@ -38,6 +39,8 @@ class _Local(Protocol):
     @property
     def sources(self) -> Mapping[Kind, int]: ...
     @property
+    def tiles(self) -> Mapping[str, int] | None: ...
+    @property
     def cname(self) -> str: ...
 
 
@@ -51,12 +54,19 @@ class Planned:
     content: Answered | None = None
     floor: AgreedFloor | None = None
     floor_place: int | None = None
+    tiles: tuple[Tile, ...] = ()
+
+    @property
+    def answers(self) -> bool:
+        """It is to an offer of theirs."""
+        return bool(self.media)
 
 
 class Pictures:
     def __init__(self, capabilities: VideoCapabilities, random_bytes: RandomBytes) -> None:
         self._video = VideoStream(capabilities, random_bytes, content="main", label=MAIN)
         self._slides = VideoStream(capabilities, random_bytes, content="slides", label=SLIDES)
+        self._tiles = TileLines(capabilities)
         self._shows = capabilities.content
         self.floor: AgreedFloor | None = None
         self._floor_place: int | None = None
@@ -71,14 +81,29 @@ class Pictures:
         return self._slides.agreed
 
     @property
+    def tiles(self) -> tuple[AgreedTile, ...]:
+        return self._tiles.agreed
+
+    @property
     def numbers(self) -> frozenset[int]:
-        """Payload types that mean something on either picture's line."""
-        return self._video.numbers | self._slides.numbers
+        """Payload types that mean something on any picture's line."""
+        return self._video.numbers | self._slides.numbers | self._tiles.numbers
+
+    @property
+    def shared(self) -> tuple[Carried, ...]:
+        """Those in force on the voice's transport."""
+        agreed = (self._video.agreed, self._slides.agreed)
+        lines = tuple(line for each in agreed if each is not None and each.bundled for line in each.carried)
+        return (*lines, *self._tiles.carried)
+
+    def wanted(self, description: SessionDescription, shared: Collection[int]) -> tuple[str, ...]:
+        """See :meth:`.tile_line.TileLines.wanted`."""
+        return self._tiles.wanted(description, shared)
 
     def transports(self, description: SessionDescription, shared: Collection[int]) -> dict[Kind, TransportParameters]:
         """Theirs, of pictures that would be answered, without those of the m-lines ``shared``."""
         found: dict[Kind, TransportParameters] = {}
-        main, slides = _places(description)
+        main, slides = _places(description, shared)
         kinds: tuple[tuple[Kind, VideoStream, list[int]], ...] = (
             ("video", self._video, main),
             ("content", self._slides, slides if self._shows else []),
@@ -102,13 +127,18 @@ class Pictures:
             bundle: the voice's transport, where it may be shared.
         """
         governed = local.floor is not None and any(map(bfcp_line.is_floor, description.media))
-        main, slides = _places(description)
+        main, slides = _places(description, bundle.places if bundle is not None else ())
         video = self._answered(self._video, description, main, local, local.video, bundle, labelled=governed)
         content = None
         if self._shows:
             content = self._answered(self._slides, description, slides, local, local.content, bundle, labelled=governed)
         media = {each.place: each.media for each in (video, content) if each is not None and each.media is not None}
-        planned = Planned(media, video, content)
+        tiles: tuple[Tile, ...] = ()
+        if bundle is not None and local.video and local.tiles is not None:
+            found = self._tiles.answer(description, bundle, local.tiles, local.cname)
+            tiles = tuple(tile for tile, _ in found.values())
+            media |= {place: line for place, (_, line) in found.items()}
+        planned = Planned(media, video, content, tiles=tiles)
         return self._with_floor(description, local.floor, planned) if governed and content is not None else planned
 
     def _answered(
@@ -151,7 +181,7 @@ class Pictures:
                 line, agreed = bfcp_line.answer(description, description.media[place], access, SLIDES)
             except Unacceptable:
                 continue
-            return Planned({**planned.media, place: line}, planned.video, planned.content, agreed, place)
+            return replace(planned, media={**planned.media, place: line}, floor=agreed, floor_place=place)
         return planned
 
     def offer(
@@ -194,6 +224,8 @@ class Pictures:
                     source=(local.sources.get(stream.kind, 0), local.cname),
                 )
                 media[place : place + 1] = [line]
+        if bundled and again and transport is not None and local.video and local.tiles is not None:
+            self._tiles.offer(media, transport, local.tiles, local.cname)
         place = self._place(self._floor_place, self.floor is not None, media, again)
         if local.floor is not None and shows and place is not None:
             self._floor_offered = (place, local.floor)
@@ -221,29 +253,37 @@ class Pictures:
             content=_accepted(self._slides, description, bundle),
             floor=floor,
             floor_place=place,
+            tiles=self._tiles.accept(description, bundle),
         )
 
     def refused(self) -> None:
         """Our offer was: what was in force stays."""
         self._video.refused()
         self._slides.refused()
+        self._tiles.refused()
         self._floor_offered = None
 
     def commit(self, planned: Planned) -> None:
         """It is in force."""
         self._video.commit(planned.video)
         self._slides.commit(planned.content)
+        self._tiles.commit(planned.tiles, offered=planned.answers)
         self.floor = planned.floor if planned.content is not None else None
         if planned.floor_place is not None:
             self._floor_place = planned.floor_place
 
 
-def _places(description: SessionDescription) -> tuple[list[int], list[int]]:
-    """Of the m-lines of pictures, and of those of what is shown."""
+def _places(description: SessionDescription, shared: Collection[int]) -> tuple[list[int], list[int]]:
+    """Of the m-lines of pictures, and of those of what is shown; without tiles.
+
+    Args:
+        shared: those on the voice's transport.
+    """
     main: list[int] = []
     slides: list[int] = []
+    tiles = tile_line.places(description, shared)
     for place, each in enumerate(description.media):
-        if is_video(each):
+        if is_video(each) and place not in tiles:
             (slides if is_content(description, each) else main).append(place)
     return main, slides
 

@@ -36,7 +36,7 @@ class Carried:
     mid: str
     """Empty: it has none, and is alone."""
     payload_types: tuple[int, ...]
-    """Of what they send, retransmissions included."""
+    """Of what they send, or would, retransmissions included."""
 
 
 @dataclass(frozen=True, slots=True)

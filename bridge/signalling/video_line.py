@@ -177,6 +177,14 @@ class _Offered:
 
 
 @dataclass(frozen=True, slots=True)
+class Takings:
+    """How they send, when they do."""
+
+    layers: tuple[Layer, ...] = ()
+    extensions: Extensions = field(default_factory=Extensions)
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """An answer of ours, or theirs, that is not in force yet."""
 
@@ -187,6 +195,8 @@ class Answered:
     numbers: Numbers
     keys: tuple[Crypto, Crypto] | None = field(repr=False)
     """Theirs, ours."""
+    theirs: Takings
+    """Of their description."""
 
 
 class VideoStream:
@@ -204,6 +214,9 @@ class VideoStream:
         self.place: int | None = None
         """Number of the m-line; None: the call has none."""
         self.agreed: AgreedVideo | None = None
+        self._theirs = Takings()
+        """As they said last. A camera that is off, or a call on hold, says nothing of it; what an offer of ours leaves
+        out then, it leaves out for good."""
         self._proto = ""
         self._numbers = Numbers()
         self._offered: _Offered | None = None
@@ -251,10 +264,10 @@ class VideoStream:
             "video",
             port,
             line.proto,
-            _formats(listed),
+            formats(listed),
             tuple(self._answer_lines(line, listed, agreed, keys, labelled, source)),
         )
-        return Answered(media, place, agreed, numbers, keys)
+        return Answered(media, place, agreed, numbers, keys, Takings(line.layers, line.extensions))
 
     def _over(
         self, line: VideoLine, transport: TransportParameters | None, host: str, port: int, *, bundled: bool
@@ -280,7 +293,7 @@ class VideoStream:
         offered = {entry.codec: entry for entry in line.entries}
         yield from self._bandwidth()
         for entry in listed:
-            yield from _format_lines(
+            yield from format_lines(
                 entry, video_codec.our_fmtp(entry.codec, self._capabilities, offered[entry.codec].fmtp)
             )
             size = image_attribute.answered(
@@ -288,7 +301,7 @@ class VideoStream:
             )
             if size is not None:
                 yield attribute("imageattr", size)
-        yield from _feedback_lines(listed, together=video_codec.all_formats(line.media))
+        yield from feedback_lines(listed, together=video_codec.all_formats(line.media))
         if line.media.rtcp_mux:
             yield attribute("rtcp-mux")
             if agreed.transport is not None and line.media.has("rtcp-rsize"):
@@ -356,7 +369,7 @@ class VideoStream:
         listed = tuple(self._listed(numbers, bundled=bundled))
         self._offered = _Offered(place, proto, listed, crypto, direction, numbers, transport, bundled)
         lines = tuple(self._offer_lines(listed, self._offered, labelled, source))
-        return MediaDescription("video", port, proto, _formats(listed), lines)
+        return MediaDescription("video", port, proto, formats(listed), lines)
 
     def _security(self, secure: bool | None, transport: TransportParameters | None) -> tuple[str, tuple[Crypto, ...]]:
         before = self._proto if self.agreed is not None else None
@@ -382,7 +395,9 @@ class VideoStream:
     def _ids(self, *, bundled: bool) -> Extensions:
         """Extension ids to offer: those in use, inside a call."""
         if self.agreed is not None:
-            return self.agreed.extensions
+            theirs = _extensions(self._theirs.extensions, receives=True, bundled=self.agreed.bundled)
+            taken = {"rid": theirs.rid, "repaired_rid": theirs.repaired_rid, "orientation": theirs.orientation}
+            return replace(self.agreed.extensions, **taken)
         return header_extension.FIRST_BUNDLED if bundled else header_extension.FIRST
 
     def _offer_lines(
@@ -390,13 +405,13 @@ class VideoStream:
     ) -> Iterator[Line]:
         yield from self._bandwidth()
         for entry in listed:
-            yield from _format_lines(entry, video_codec.our_fmtp(entry.codec, self._capabilities))
+            yield from format_lines(entry, video_codec.our_fmtp(entry.codec, self._capabilities))
         yield attribute("imageattr", image_attribute.offered(self._capabilities.max_fs))
-        yield from _feedback_lines(listed, together=True)
+        yield from feedback_lines(listed, together=True)
         yield attribute("rtcp-mux")
         yield from header_extension.lines(self._ids(bundled=offered.bundled))
         if self.agreed is not None:
-            yield from simulcast.lines(self.agreed.layers)
+            yield from simulcast.lines(self._theirs.layers)
         yield from self._marks(labelled or (offered.bundled and self._content != "main"), labelled)
         if offered.transport is not None:
             mid = self.mid(offered.place) if offered.bundled else ""
@@ -441,7 +456,7 @@ class VideoStream:
         agreed = self._agreement(
             line, listed, offered.direction, keys, over, bundled=offered.bundled and over is not None, offered=False
         )
-        return Answered(None, offered.place, agreed, self._reserved(), keys)
+        return Answered(None, offered.place, agreed, self._reserved(), keys, Takings(line.layers, line.extensions))
 
     def _accepted_transport(
         self, offered: _Offered, line: VideoLine, bundle: transport_line.Bundle | None
@@ -471,7 +486,7 @@ class VideoStream:
             if self._offered is not None and self.place is None:
                 self.place = self._offered.place
             self._numbers = self._reserved()
-            self.agreed = None
+            self.agreed, self._theirs = None, Takings()
             self._keys.use(None)
             return
         if self._offered is not None and answered.media is None:
@@ -479,6 +494,8 @@ class VideoStream:
         elif answered.media is not None:
             self._proto = answered.media.proto
         self.place, self._numbers, self.agreed = answered.place, answered.numbers, answered.agreed
+        if answered.theirs.layers or answered.agreed.direction.receives:
+            self._theirs = answered.theirs
         self._keys.use(answered.keys)
 
     def _reserved(self, avoid: Collection[int] = ()) -> Numbers:
@@ -513,10 +530,11 @@ class VideoStream:
             send = VideoPayload(
                 chosen.codec.name, chosen.number, parameters, chosen.rtx, feedback, width=width, height=height
             )
-        receive = tuple(_receivable(line, listed)) if direction.receives else ()
+        receivable = tuple(_receivable(line, listed))
+        receive = receivable if direction.receives else ()
         mid = line.mid if bundled else ""
         if over is not None:
-            numbers = (number for each in receive for number in (each.payload_type, each.rtx) if number)
+            numbers = (number for each in receivable for number in (each.payload_type, each.rtx) if number)
             over = replace(over, lines=(Carried(self.kind, mid, tuple(dict.fromkeys(numbers))),))
         return AgreedVideo(
             send=send,
@@ -593,12 +611,12 @@ def _payload(entry: VideoEntry, theirs: VideoEntry) -> VideoPayload:
     return VideoPayload(entry.codec.name, entry.number, tuple(theirs.fmtp.items()), entry.rtx, feedback)
 
 
-def _formats(listed: tuple[VideoEntry, ...]) -> tuple[str, ...]:
+def formats(listed: tuple[VideoEntry, ...]) -> tuple[str, ...]:
     again = [entry.rtx for entry in listed if entry.rtx]
     return tuple(map(str, [*(entry.number for entry in listed), *again]))
 
 
-def _format_lines(entry: VideoEntry, fmtp: str) -> Iterator[Line]:
+def format_lines(entry: VideoEntry, fmtp: str) -> Iterator[Line]:
     yield attribute("rtpmap", f"{entry.number} {entry.codec.name}/{CLOCK_RATE}")
     if fmtp:
         yield attribute("fmtp", f"{entry.number} {fmtp}")
@@ -607,7 +625,7 @@ def _format_lines(entry: VideoEntry, fmtp: str) -> Iterator[Line]:
         yield attribute("fmtp", f"{entry.rtx} apt={entry.number}")
 
 
-def _feedback_lines(listed: tuple[VideoEntry, ...], *, together: bool) -> Iterator[Line]:
+def feedback_lines(listed: tuple[VideoEntry, ...], *, together: bool) -> Iterator[Line]:
     """``together``: with ``*`` where it is the same for all, as they wrote it."""
     if together and len({entry.feedback for entry in listed}) == 1:
         for what in listed[0].feedback:
