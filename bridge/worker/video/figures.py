@@ -119,7 +119,7 @@ class Figures:
                     ),
                     receive_rollover=int(rollovers[n]),
                     layer=beat.simulcasts[row].rid if row in beat.simulcasts else tile[0],
-                    estimate=_whole(viewer.climber.limit(now)) if viewer else 0,
+                    estimate=_whole(viewer.climber.limit(now) if viewer else beat.tiles.limit(row, now)),
                 )
             )
         return tuple(found)

@@ -142,6 +142,12 @@ class Tiles:
             self.dirty |= bits < path.spent
             path.remb = (bits, now)
 
+    def limit(self, row: int, now: float) -> float:
+        """Bits a second that the path of a row's transport bears; inf: nothing is known that limits it."""
+        row = int(self._beat.table.transport[row])
+        bits, when = self._paths[row].remb if row in self._paths else (float("inf"), now)
+        return min(bits if now - when < TRUSTED else float("inf"), self._beat.congestion.limit(row))
+
     def spent(self, row: int) -> float:
         """Bits a second that the tiles of a row's transport were given."""
         path = self._paths.get(int(self._beat.table.transport[row]))
@@ -307,7 +313,7 @@ class Tiles:
             # One that stalled goes on where it stood: what comes again follows on what was sent.
             if tile.offer is None or tile.layer is None or tile.layer.source // LAYERS != tile.offer.row:
                 tile.layer = None
-        budget = self._budget(row, path, now)
+        budget = self._budget(row, now)
         levels = {tile.row: self._top(tile) for tile in shown}
         if sum(_bits(tile, levels[tile.row]) for tile in shown) > (budget if np.isinf(budget) else SURE * budget):
             levels = self._fitted(path, shown, levels, budget, now)
@@ -324,10 +330,9 @@ class Tiles:
             path.spent += tile.layer.bits
             self._beat.fanout.history.limit(np.array([tile.row]), max(tile.layer.bits, UNKNOWN_BITS))
 
-    def _budget(self, row: int, path: Path, now: float) -> float:
+    def _budget(self, row: int, now: float) -> float:
         """Bits a second for a receiver's tiles: what is left by the composed picture, but half in any case."""
-        bits, when = path.remb
-        limit = min(bits if now - when < TRUSTED else float("inf"), self._beat.congestion.limit(row))
+        limit = self.limit(row, now)
         composed = sum(viewer.climber.sending for viewer in self._beat.viewers_of(row))
         return max(limit - composed, limit / 2)
 

@@ -12,8 +12,10 @@ import pytest
 
 from bridge.media import relay, rtcp
 from bridge.media.video import feedback
+from bridge.media.video.arrivals import Arrivals
 from bridge.media.wire import address_words
-from bridge.worker.protocol import Address, Trouble
+from bridge.worker.client import Spare
+from bridge.worker.protocol import Address, Begin, Trouble
 from bridge.worker.protocol_video import (
     DropVideoStream,
     SetSpeaker,
@@ -21,8 +23,10 @@ from bridge.worker.protocol_video import (
     TileShows,
     VideoExtensions,
     VideoFormat,
+    VideoLook,
     VideoReport,
 )
+from bridge.worker.video.client import VIDEO, VideoWorker
 from bridge.worker.video.forwarding import kind_of, taker
 from bridge.worker.video.tiles import STALLED
 from tests.worker.video.terminals import FORMATS, SUITE, Terminal, split, ssim
@@ -385,6 +389,135 @@ def test_tiles_of_one_transport_share_what_it_bears_and_the_speaker_comes_first(
         booth.run(0.5)
     assert two.picture.shape[1] > one.picture.shape[1]
     assert (one.errors, two.errors) == (0, 0)
+
+
+class Measured(Screen):
+    """Behind a link of its own, with transport-wide feedback."""
+
+    bits = float("inf")
+    queue = 0.3
+
+    def __init__(self, booth: Booth, **changes: Any) -> None:
+        super().__init__(booth, **changes)
+        self.seen = Arrivals(1)
+        self.seen.open(0)
+        self.free = self.told = 0.0
+        self.over = 0
+
+    def _receive(self, data: bytes, now: float) -> None:
+        if not 192 <= data[1] <= 223:
+            self.free = max(self.free, now)
+            if self.free - now > self.queue:
+                self.over += 1
+                return
+            self.free += 8 * len(data) / self.bits
+            assert data[12:17] == b"\xbe\xde\x00\x02\x31"
+            number = int.from_bytes(data[17:19], "big")
+            self.seen.add(np.array([0]), np.array([number]), np.array([self.free + 0.02]))
+        super()._receive(data, now)
+
+    def collect(self, now: float) -> None:
+        super().collect(now)
+        if now - self.told > 0.1:
+            self.told = now
+            message = self.seen.take(0, self.ssrc, self.peer_ssrc)
+            if message:
+                self.ask(message)
+
+
+def test_a_queue_that_feedback_shows_lowers_the_layer_and_drains(booth: Booth) -> None:
+    booth.room()
+    sender(booth, "1", participant=71, size=(640, 360))
+    screen = Measured(booth, rtx=RTX)
+    screen.bits = 350_000
+    booth.tell(screen.watching(71, transport_cc=True))
+    booth.run(6.0)
+    screen.over, errors = 0, screen.errors
+    booth.run(5.0)
+    assert screen.picture is not None
+    assert screen.picture.shape[1] < 640
+    assert (screen.over, screen.errors) == (0, errors)
+    report = {each.stream: each for each in booth.of(VideoReport)[-1].streams}[screen.stream]
+    assert report.layer in ("q", "h")
+    assert 0 < report.estimate < 600_000
+
+
+@pytest.mark.parametrize("suite", ["", SUITE])
+def test_pictures_are_composed_and_forwarded_at_once(booth: Booth, suite: str) -> None:
+    """One transport: the composed picture, small, and a tile; what its end says is for either."""
+    booth.room(look=VideoLook("single"), width=640, height=360)
+    a = browser(booth, "1", size=(640, 360), rate=15, suite=suite)
+    a.rids = LAYERS
+    b = browser(booth, "2", size=SMALL, rate=15, suite=suite)
+    b.sending = False
+    screen = Screen(booth, suite=suite, rtx=RTX, loss_in=0.03)
+    if suite:
+        b.tx, b.rx, b.key_in, b.key_out = screen.tx, screen.rx, screen.key_in, screen.key_out
+    whole = 2000 + screen.stream
+    booth.tell(
+        a.bundled(pli=True, send=None),
+        b.bundled(bundle=whole, max_width=320, max_height=180),
+        screen.watching(a.stream, bundle=whole),
+    )
+    booth.run(3.0)
+    assert (screen.errors, b.errors) == (0, 0)
+    assert screen.sees(a) > 0.8
+    assert screen.picture is not None
+    assert b.picture is not None
+    assert (screen.picture.shape[1], b.picture.shape[1]) == (640, 320)
+    assert min(screen.pictures, b.pictures) > 25
+    report = {each.stream: each for each in booth.of(VideoReport)[-1].streams}
+    assert report[a.stream].layer == "h"
+    assert any(kind == RTX for _, _, kind, _ in screen.headers)
+
+
+def test_a_sender_s_own_retransmissions_are_sent_on_under_the_number_that_was_missed(booth: Booth) -> None:
+    booth.room()
+
+    class Repeating(Terminal):
+        """It loses packets, and answers NACKs by RTX."""
+
+        def transmit(self, data: bytes) -> None:
+            sequence, gone = int.from_bytes(data[2:4], "big"), self.__dict__.setdefault("gone", set())
+            if 192 <= data[1] <= 223:
+                super().transmit(data)
+            elif sequence in gone:
+                self.repeated += 1
+                head = struct.pack("!BBH", 0x80, data[1] & 0x80 | RTX, self.repeated) + data[4:8]
+                super().transmit(head + struct.pack("!I", self.ssrc + 1) + data[2:4] + data[12:])
+            else:
+                gone.add(sequence)
+                if self.chance.random() > 0.05:
+                    super().transmit(data)
+
+        repeated = 7
+
+    booth.made += 1
+    a = Repeating(booth.made, booth.ports[0], codec="VP8", size=SMALL, rtx=RTX)
+    booth.terminals.append(a)
+    booth.tell(a.spec(1, send=None))
+    screen = Screen(booth)
+    booth.tell(screen.watching(a.stream))
+    booth.run(4.0)
+    assert screen.pictures > 100
+    assert screen.errors == 0
+    assert a.repeated > 10
+    assert all(len(bodies) == 1 for bodies in screen.bodies.values())
+
+
+def test_a_fresh_worker_is_told_the_tiles_with_their_numbers_going_on() -> None:
+    worker = VideoWorker(1, Begin("127.0.0.1", ()), lambda number, event: None, Spare(VIDEO, keep=False))
+    tile = SetTile(5, 1, 34000, Address("127.0.0.1", 9), (FORMATS["VP8"],), participant=3)
+    worker.send(tile)
+    worker.send(SetTile(6, 1, 34000, None, ()))
+    worker.send(DropVideoStream(6))
+    (first,) = [each for each in worker._known(0.0) if isinstance(each, SetTile)]
+    (again,) = [each for each in worker._known(0.0) if isinstance(each, SetTile)]
+    assert first.send_state is not None
+    assert again.send_state is not None
+    assert first.send_state.ssrc == again.send_state.ssrc
+    assert (again.send_state.sequence - first.send_state.sequence) & 0xFFFF >= 4096
+    assert worker.streams == 1
 
 
 def test_a_tile_that_can_not_be_is_refused(booth: Booth) -> None:
