@@ -7,6 +7,7 @@ browser, so that the page's own signalling is what runs. The room's socket says 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import socket
@@ -188,14 +189,12 @@ class Double:
     async def _to_bridge(self, wire: WebSocket, message: str) -> None:
         self._callers[_call_id(message)] = wire
         if self._bridge is not None:
-            await self._bridge.send_text(
-                re.sub(r"^INVITE sip:\w+@127\.0\.0\.1", "INVITE sip:bridge@127.0.0.1", message)
-            )
+            await _put(self._bridge, re.sub(r"^INVITE sip:\w+@127\.0\.0\.1", "INVITE sip:bridge@127.0.0.1", message))
 
     async def _to_caller(self, message: str) -> None:
         wire = self._callers.get(_call_id(message))
         if wire in self._sockets and wire is not None:
-            await wire.send_text(message)
+            await _put(wire, message)
 
     # The room's socket
 
@@ -300,6 +299,12 @@ class Double:
                 await live.close(1001)
 
         self._do(act)
+
+
+async def _put(wire: WebSocket, message: str) -> None:
+    """Say it to whoever may have gone."""
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+        await wire.send_text(message)
 
 
 def _call_id(message: str) -> str:

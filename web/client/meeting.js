@@ -10,6 +10,10 @@ import { Recovery } from "./recovery.js";
 
 const TICK = 250; // ms: decides within a third of the 3 s that a recovery may take
 const SETTLES = 800; // ms
+const REACHED = 10000; // ms for SIP's socket, which has been opening since the page was loaded
+const TRIES = 2; // more, where the network fails before the first answer
+/** JsSIP's cause where ICE found no way. */
+const SILENT = "RTP Timeout";
 const MEASURED = 2000; // ms, as often as the server says its side
 /** Answers of a server that may take us back in a moment, after a call that was there already. */
 const PASSING = new Set([408, 480, 500, 503, 504]);
@@ -31,6 +35,7 @@ export class Meeting extends Model {
   #timers = [];
   #lost = false;
   #owed = false;
+  #tries = 0;
   #named = null; // the Call-ID by which the room's socket knows us
   #connected = false;
   #downwards = new Downwards();
@@ -51,8 +56,15 @@ export class Meeting extends Model {
     return this.#about.video;
   }
 
-  start() {
+  /** Call; again, if the network failed before anybody answered. */
+  async start() {
+    if (!(await this.#phone.ready(REACHED))) return this.#end({ how: "unreachable" });
+    if (this.phase === "over") return; // the person did not wait
     this.#place();
+    if (!this.#timers.length) this.#attend();
+  }
+
+  #attend() {
     this.#timers = [setInterval(() => this.#tick(), TICK), setInterval(() => this.#measure(), MEASURED)];
     this.#unwatch = [
       this.#devices.watch(["microphone"], () => this.#follow("microphone")),
@@ -185,7 +197,8 @@ export class Meeting extends Model {
   #ended(how) {
     const again = how.how === "lost" || (how.how === "refused" && PASSING.has(how.status));
     if (this.#connected && again) this.#lost = true;
-    else this.#end(how.how === "lost" ? { ...how, how: "no-media" } : how);
+    else if (how.how === "lost" && how.reason !== SILENT && this.#tries++ < TRIES) this.start();
+    else this.#end(how.how === "lost" ? { ...how, how: how.reason === SILENT ? "no-media" : "unreachable" } : how);
   }
 
   #end(over) {

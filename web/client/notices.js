@@ -27,7 +27,7 @@ export function refusalNotice({ status }, { retry }) {
   return said(kind, actions, kind === "unreachable" || kind === "failed" ? "bad" : "");
 }
 
-/** `how`: left, ended, ended-all, hung-up, refused, lost or no-media. */
+/** `how`: left, ended, ended-all, hung-up, refused, lost, unreachable or no-media. */
 export function endNotice({ how, status }, { title, back }) {
   const rejoin = { words: t("end.rejoin"), act: back, primary: true };
   const retry = { ...rejoin, words: t("notice.retry") };
@@ -35,6 +35,7 @@ export function endNotice({ how, status }, { title, back }) {
     const kind = NOT_CALLED[status] ?? "failed";
     return said(kind, [retry, ...(kind === "media" || kind === "failed" ? [testPage()] : [])], kind === "failed" || kind === "media" ? "bad" : "");
   }
+  if (how === "unreachable") return said(how, [retry, testPage()], "bad");
   const made = {
     left: { shape: "leave", title: t("end.left.title"), text: t("end.left.text", { title }), actions: [rejoin] },
     ended: { shape: "check", title: t("end.ended.title"), text: t("end.ended.text", { title }), actions: [{ ...rejoin, words: t("end.again"), primary: false }] },

@@ -4,8 +4,8 @@ import { Wire } from "./wire.js";
 
 /** JsSIP waits that long, in seconds, before it connects again. */
 const AGAIN = { connection_recovery_min_interval: 1, connection_recovery_max_interval: 1 };
-/** What JsSIP says when the network, not a person, ended a call: such a call is placed again. */
-const LOST = new Set(["Connection Error", "Request Timeout", "RTP Timeout", "Dialog Error", "Internal Error"]);
+/** What JsSIP says when the network, not a person, ended a call; "Canceled" if that was not yet answered. */
+const LOST = new Set(["Canceled", "Connection Error", "Request Timeout", "RTP Timeout", "Dialog Error", "Internal Error"]);
 const GLARE = [2100, 4000]; // ms: RFC 3261 §14.1, for the owner of the Call-ID
 const GLARES = 3;
 
@@ -44,6 +44,15 @@ export class Phone extends EventTarget {
 
   stop() {
     this.#agent.stop();
+  }
+
+  /** Whether it is connected, at the latest after `milliseconds`. */
+  ready(milliseconds) {
+    if (this.connected) return Promise.resolve(true);
+    return new Promise((tell) => {
+      this.addEventListener("wire", () => tell(true), { once: true });
+      setTimeout(() => tell(this.connected), milliseconds);
+    });
   }
 
   /** Connect again now: the network has changed under the connection. */
