@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -30,10 +31,17 @@ VOICE: Final = 500
 """Octets of an RTP packet that may be voice: of any codec that browsers have, 20 ms are less. Pictures come in larger
 ones, but for the last of each. Payload types could be told apart, but what they mean is said in each call's SDP."""
 PICTURES_WAIT: Final = 128 << 10
-"""Octets unsent in a connection's buffer beyond which pictures fall: a key frame of 720p fits in twice. It is half a
-second at 2 Mbit/s, and loss and delay make the sender's estimate shrink."""
+"""Octets unsent in a connection's buffer beyond which pictures fall: a key frame of 720p fits in twice."""
+PICTURES_LATE: Final = 0.5
+"""Seconds that the oldest of them has waited, after which pictures fall: voice waits behind them. A burst that came at
+once passes, however long it takes; loss and delay make the sender's estimate shrink."""
 ALL_WAITS: Final = 192 << 10
-"""Those beyond which everything falls: ten seconds of voice behind the pictures, on a path that carries nothing."""
+"""Octets beyond which everything falls, checks too."""
+VOICE_LATE: Final = 1.0
+"""Seconds after which voice and RTCP fall: jitter buffers wait no longer, so that it would be heard by nobody, and what
+comes after it later still."""
+GRAIN: Final = 0.02
+"""Seconds; how exactly it is known how long something has waited: the beat, in which most leaves."""
 
 
 class Stage(enum.Enum):
@@ -139,13 +147,43 @@ def proves(packet: bytes) -> bool:
     return packet[:2] == b"\x01\x01"
 
 
-def passes(packet: bytes, unsent: int) -> bool:
-    """A packet to the peer goes into its connection's buffer, where ``unsent`` octets wait."""
-    if unsent < PICTURES_WAIT:
-        return True
-    # RFC 7983 §7: 128 to 191 is RTP or RTCP; of those, RTCP has 192 to 223 in its second octet (RFC 5761 §4).
-    picture = len(packet) > VOICE and 128 <= packet[0] < 192 and not 192 <= packet[1] < 224
-    return not picture and unsent < ALL_WAITS
+class Backlog:
+    """What waits in a stream's buffer, as of when the kernel was last asked, and since when."""
+
+    def __init__(self) -> None:
+        self.unsent = 0
+        """Octets, at most."""
+        self._total = 0
+        self._marks: deque[tuple[float, int]] = deque()
+        """When, and the total after it, of what is not known to be sent."""
+
+    def put(self, octets: int, now: float) -> None:
+        """The buffer took so many."""
+        self.unsent += octets
+        self._total += octets
+        if self._marks and now - self._marks[-1][0] < GRAIN:
+            now, _ = self._marks.pop()
+        self._marks.append((now, self._total))
+
+    def learn(self, unsent: int) -> None:
+        """The kernel was asked."""
+        self.unsent = unsent
+        while self._marks and self._marks[0][1] <= self._total - unsent:
+            self._marks.popleft()
+
+    def age(self, now: float) -> float:
+        """Seconds that the oldest has waited, at most."""
+        return now - self._marks[0][0] if self._marks else 0.0
+
+
+def passes(packet: bytes, unsent: int, age: float) -> bool:
+    """A packet to the peer goes into its connection's buffer, where ``unsent`` octets wait, for ``age`` seconds."""
+    if not 128 <= packet[0] < 192:  # no RTP or RTCP (RFC 7983 §7)
+        return unsent < ALL_WAITS
+    # RTCP has 192 to 223 in its second octet (RFC 5761 §4).
+    if len(packet) > VOICE and not 192 <= packet[1] < 224:
+        return unsent < PICTURES_WAIT and age < PICTURES_LATE
+    return unsent < ALL_WAITS and age < VOICE_LATE
 
 
 def host_of(address: str) -> str:

@@ -21,12 +21,12 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import msgspec
 
-from .tcp import LARGEST, MAX_CONNECTIONS, PICTURES_WAIT, BrokenFraming, Connection, Connections, Stage, passes, proves
+from .tcp import LARGEST, MAX_CONNECTIONS, Backlog, BrokenFraming, Connection, Connections, Stage, passes, proves
 
 Address: TypeAlias = tuple[str, int]
 
@@ -41,6 +41,10 @@ SEND_BUFFER: Final = 256 << 10
 keeps the kernel from growing it to megabytes, which are seconds."""
 DATAGRAMS_WAIT: Final = 1 << 20
 """Octets of a worker's datagrams that wait for us: pictures leave it in bursts."""
+LITTLE: Final = 4 << 10
+"""Octets in a stream's buffer that need no look: 20 ms at 2 Mbit/s, half a second where voice alone just fits."""
+RECENT: Final = 0.25
+"""Seconds; what went into the buffer since needs none either."""
 SPARE: Final = 64
 """Descriptors that are not for connections."""
 SIOCOUTQNSD: Final = 0x894B
@@ -80,15 +84,13 @@ class Line:
     """Towards the worker: none before the first check."""
     tail: bytes = b""
     """Of a frame that the stream's buffer took in part; while there is one, everything falls."""
-    unsent: int = 0
-    """Octets that wait in the stream's buffer, at most."""
+    backlog: Backlog = field(default_factory=Backlog)
 
-    def room(self, more: int) -> int:
-        """Octets that wait, as exactly as it matters where ``more`` come."""
-        if self.unsent + more >= PICTURES_WAIT:
+    def look(self, more: int, now: float) -> None:
+        """Before ``more`` octets are sent: ask the kernel what waits, if that can matter."""
+        if self.backlog.unsent + more >= LITTLE or self.backlog.age(now) >= RECENT:
             waiting = fcntl.ioctl(self.tcp.fileno(), SIOCOUTQNSD, bytes(4))
-            self.unsent = int.from_bytes(waiting, sys.byteorder)
-        return self.unsent
+            self.backlog.learn(int.from_bytes(waiting, sys.byteorder))
 
 
 class Relay:
@@ -230,7 +232,7 @@ class Relay:
 
     def _stream(self, fd: int, event: int, now: float) -> None:
         line = self._lines[fd]
-        if event & select.EPOLLOUT and not self._flush(line):
+        if event & select.EPOLLOUT and not self._flush(line, now):
             self._close(fd)
             return
         if not event & ~select.EPOLLOUT:
@@ -290,22 +292,23 @@ class Relay:
         if line.tail:
             self.late += len(packets)
             return
-        frames = list(self._frames(line, packets))
-        if frames and not self._send(line, frames):
+        frames = list(self._frames(line, packets, now))
+        if frames and not self._send(line, frames, now):
             self._close(line.tcp.fileno())
 
-    def _frames(self, line: Line, packets: list[bytes]) -> Iterator[bytes]:
-        """Those that the stream's buffer has room for."""
-        unsent = line.room(sum(map(len, packets)))
+    def _frames(self, line: Line, packets: list[bytes], now: float) -> Iterator[bytes]:
+        """Those that the stream's buffer has room for, and that are in time."""
+        line.look(sum(map(len, packets)), now)
+        unsent, age = line.backlog.unsent, line.backlog.age(now)
         for packet in packets:
             size = len(packet)
-            if size <= LARGEST and passes(packet, unsent):
+            if size <= LARGEST and passes(packet, unsent, age):
                 unsent += size + 2
                 yield size.to_bytes(2, "big") + packet
             else:
                 self.late += 1
 
-    def _send(self, line: Line, frames: list[bytes]) -> bool:
+    def _send(self, line: Line, frames: list[bytes], now: float) -> bool:
         """Whether the stream is still there. What it has no room for falls, but for the rest of a frame begun."""
         try:
             taken = line.tcp.send(b"".join(frames))
@@ -313,7 +316,7 @@ class Relay:
             taken = 0
         except OSError:
             return False
-        line.unsent += taken
+        line.backlog.put(taken, now)
         whole = 0
         for frame in frames:
             if taken < len(frame):
@@ -330,7 +333,7 @@ class Relay:
             self.late += len(frames) - whole
         return True
 
-    def _flush(self, line: Line) -> bool:
+    def _flush(self, line: Line, now: float) -> bool:
         """Send on the rest of a frame; whether the stream is still there."""
         try:
             taken = line.tcp.send(line.tail)
@@ -339,7 +342,7 @@ class Relay:
         except OSError:
             return False
         line.tail = line.tail[taken:]
-        line.unsent += taken
+        line.backlog.put(taken, now)
         if not line.tail:
             self._epoll.modify(line.tcp.fileno(), READ)
         return True

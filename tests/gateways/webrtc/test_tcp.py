@@ -14,7 +14,10 @@ from gateways.webrtc.tcp import (
     LARGEST,
     MAX_TRIES,
     PATIENCE,
+    PICTURES_LATE,
     PICTURES_WAIT,
+    VOICE_LATE,
+    Backlog,
     BrokenFraming,
     Connection,
     Connections,
@@ -161,7 +164,32 @@ def test_one_host_is_an_address_or_half_of_a_long_one() -> None:
 
 
 def test_pictures_fall_before_voice_and_voice_before_memory() -> None:
-    every = [VOICE, PICTURE, RTCP, DTLS, CHECK]
-    assert [passes(packet, 0) for packet in every] == [True] * 5
-    assert [passes(packet, PICTURES_WAIT) for packet in every] == [True, False, True, True, True]
-    assert [passes(packet, ALL_WAITS) for packet in every] == [False] * 5
+    def those(unsent: int, age: float) -> list[bool]:
+        return [passes(packet, unsent, age) for packet in (VOICE, PICTURE, RTCP, DTLS, CHECK)]
+
+    assert those(0, 0.0) == [True] * 5
+    assert those(PICTURES_WAIT, 0.0) == those(9, PICTURES_LATE) == [True, False, True, True, True]
+    assert those(9, VOICE_LATE) == [False, False, False, True, True]
+    assert those(ALL_WAITS, 0.0) == [False] * 5
+
+
+def test_the_age_of_a_backlog_is_that_of_its_oldest_octet() -> None:
+    backlog = Backlog()
+    assert backlog.age(9.0) == 0.0
+    for n in range(10):
+        backlog.put(100, 1.0 + n / 10)
+    assert backlog.unsent == 1000
+    assert backlog.age(2.0) == 1.0
+    backlog.learn(450)  # half of the sixth packet has left
+    assert backlog.unsent == 450
+    assert backlog.age(2.0) == pytest.approx(0.5)
+    backlog.learn(0)
+    assert backlog.age(2.0) == 0.0
+
+
+def test_a_backlog_takes_no_more_memory_than_time() -> None:
+    backlog = Backlog()
+    for n in range(10_000):
+        backlog.put(100, n / 10_000)
+    assert len(backlog._marks) <= 51
+    assert backlog.age(1.0) == 1.0

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from gateways.webrtc import tcp, tcp_relay
-from gateways.webrtc.tcp import Framer, frame
+from gateways.webrtc.tcp import VOICE_LATE, Framer, frame
 from gateways.webrtc.tcp_relay import SEND_BUFFER, Figures, Relay
 from tests.gateways.webrtc.test_tcp import CHECK, PICTURE, SUCCESS, VOICE
 
@@ -188,6 +188,17 @@ def test_a_reader_that_reads_nothing_loses_pictures_and_costs_no_memory(bench: B
         assert sizes.count(len(VOICE)) > 200
         bench.worker.sendto(VOICE, source)
         assert peer.recv(4096) == frame(VOICE)
+
+
+def test_a_pause_makes_nothing_late(bench: Bench) -> None:
+    """What was sent a while ago, and has left since, is not taken for what waits."""
+    peer, source = bench.proven()
+    with peer:
+        for _ in range(3):
+            bench.worker.sendto(VOICE, source)
+            assert peer.recv(4096) == frame(VOICE)
+            time.sleep(VOICE_LATE + 0.05)
+        assert bench.until(lambda figures: figures.sent == 4).late == 0
 
 
 def test_a_worker_that_is_not_there_closes_nobody(bench: Bench) -> None:
