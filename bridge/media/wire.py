@@ -9,11 +9,13 @@ IPv4 travels as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2): one socket type, one addr
 
 from __future__ import annotations
 
+import bisect
 import ctypes
 import errno
 import ipaddress
 import itertools
 import mmap
+import select
 import socket
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -32,6 +34,8 @@ STRIDE = 2112
 
 FEWEST_POSTED = 64
 """Slots that lie ready for the first packets, and the least by which they grow."""
+FEW_SOCKETS = 4
+"""So many are asked one by one: that costs no more than asking which of them have something."""
 WORTH_TRIMMING = 1024
 """Slots (2 MB) that a trim must find: less is not worth touching the pages anew after the next stall."""
 MOST_TRIMMED, TRIMS = 4096, 32
@@ -246,6 +250,7 @@ class Receiver:
         self._counts: list[int] = []
         self._taken: dict[int, int] = {}
         """Packets of each socket in the batch that is being gathered."""
+        self._polls: dict[tuple[int, ...], tuple[select.poll, dict[int, int]]] = {}
 
     def _post(self, start: int, stop: int) -> int:
         """Put fresh slots under the headers ``start`` to ``stop`` and reset those; where they end, the pool dry or
@@ -281,10 +286,8 @@ class Receiver:
         """
         if self._gone:
             self._repost()
-        total = len(fds)
-        self._first = (self._first + 1) % max(total, 1)
-        for step in range(total):
-            which = (self._first + step) % total
+        self._first = (self._first + 1) % max(len(fds), 1)
+        for which in self._waiting(fds):
             before = self._count
             while (room := per_socket - self._taken.get(which, 0) - (self._count - before)) > 0:
                 if self._count == self._posted:
@@ -304,6 +307,23 @@ class Receiver:
                 self._counts.append(got)
                 self._taken[which] = self._taken.get(which, 0) + got
         return self._count
+
+    def _waiting(self, fds: list[int]) -> list[int]:
+        """Numbers of the sockets on which something waits, in turn another one first: one call of the kernel tells, and
+        of a worker's ports few are in use."""
+        if len(fds) <= FEW_SOCKETS:
+            return [*range(self._first, len(fds)), *range(self._first)]
+        key = tuple(fds)
+        known = self._polls.get(key)
+        if known is None:
+            poll = select.poll()
+            for fd in fds:
+                poll.register(fd, select.POLLIN)
+            known = self._polls[key] = (poll, {fd: which for which, fd in enumerate(fds)})
+        poll, places = known
+        ready = sorted(places[fd] for fd, _ in poll.poll(0))
+        at = bisect.bisect_left(ready, self._first)
+        return ready[at:] + ready[:at]
 
     def receive(self, fds: list[int], now: float, realtime: float, *, per_socket: int = 4096) -> Batch:
         """Everything that waits, round-robin between beats so that a flooded socket can't starve the others.

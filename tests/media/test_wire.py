@@ -303,3 +303,23 @@ def test_taken_ports_are_skipped_and_an_empty_range_is_an_error():
     assert numbers == [start]
     for sock in (*rtp, *rtcp):
         sock.close()
+
+
+def test_of_many_sockets_those_that_have_something_are_read_and_another_one_first_each_time():
+    pool = PacketPool(256)
+    receiver = Receiver(pool, 64)
+    socks = [open_socket("127.0.0.1", 0) for _ in range(12)]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as theirs:
+        firsts = set()
+        for _ in range(13):
+            for which in (2, 5, 11):
+                theirs.sendto(bytes([which]) * 20, ("127.0.0.1", socks[which].getsockname()[1]))
+            batch = receive(receiver, socks)
+            assert sorted(batch.sockets.tolist()) == [2, 5, 11]
+            assert [int(pool.memory[s, 0]) for s in batch.slots] == batch.sockets.tolist()
+            firsts.add(int(batch.sockets[0]))
+            pool.give(batch.slots)
+        assert firsts == {2, 5, 11}
+        assert not len(receive(receiver, socks).slots)
+    for sock in socks:
+        sock.close()
