@@ -318,9 +318,10 @@ class Assembly:
         self._parts.callback(spare.close)
         host = derived.media_host(self._settings)
         shares = derived.shares(video.ports, video.workers, "video")
+        tiles, held = derived.tiles(self._settings)
         for number, ports in enumerate(shares):
             shared, descriptors = self._bundles.video(number, video.workers) if self._bundles else ((), [])
-            begin = Begin(host, ports, video.streams, bundle_ports=shared, relays=len(shared))
+            begin = Begin(host, ports, video.streams + held, bundle_ports=shared, relays=len(shared))
             self._seeing[number] = VideoWorker(number, begin, control.watched, spare, descriptors)
             self._parts.push_async_callback(self._seeing[number].stop)
         try:
@@ -330,7 +331,7 @@ class Assembly:
         for number, told in enumerate(ready):
             self._missing(number, told, shares[number])
         found = {number: VideoPorts(self._seeing[number], told.ports) for number, told in enumerate(ready)}
-        return VideoSettings(capabilities, found, video.streams, video.send_bitrate)
+        return VideoSettings(capabilities, found, video.streams, video.send_bitrate, tiles, held)
 
     async def _floor(self, control: Control) -> FloorPorts | None:
         """Where terminals ask by BFCP for the right to show something; None: settings want no second picture."""

@@ -23,7 +23,7 @@ import structlog
 from bridge.conference import event as room_event
 from bridge.conference.error import Refused
 from bridge.conference.focus import Focus
-from bridge.conference.focus_event import ResolveWanted, SnapshotTaken
+from bridge.conference.focus_event import ResolveWanted, SnapshotTaken, TilesChanged
 from bridge.conference.house import NoSuchRoom
 from bridge.conference.participant import Role
 from bridge.conference.room import Room
@@ -249,6 +249,10 @@ class Control:
             waiting = self._snapshots.pop(event.snapshot, None)
             if waiting is not None and not waiting.done():
                 waiting.set_result(event.error)
+            return
+        if isinstance(event, TilesChanged):  # one page's business, and often
+            if self._live is not None:
+                self._live.told(event)
             return
         self.journal.tell(event)
         if not isinstance(event, ORDERS):

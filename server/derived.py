@@ -176,6 +176,17 @@ def video(settings: Settings) -> VideoCapabilities:
     )
 
 
+TILES_A_STREAM = 4
+"""Tiles that a video process may have for each stream of its settings: a row of arrays each, so they cost little until
+they are sent."""
+
+
+def tiles(settings: Settings) -> tuple[int, int]:
+    """Of one call, and of one video process."""
+    most = settings.webrtc.tiles if settings.webrtc.enabled else 0
+    return most, min(most, TILES_A_STREAM) * settings.video.streams
+
+
 def shares(ports: str, workers: int, section: str = "media") -> Sequence[tuple[int, ...]]:
     """The even ports of the range (each with its odd neighbour, for RTCP), shared out among the workers.
 

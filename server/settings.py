@@ -187,6 +187,13 @@ class Webrtc(Section):
         description="TCP port for browsers whose networks let no UDP through; the second worker has the next, and so "
         "on; 443 passes most firewalls; 0: none",
     )
+    tiles: int = Field(
+        default=9,
+        ge=0,
+        le=16,
+        description="others' pictures, each by itself as its sender made it, that a page may show at once; 0: none but "
+        "the room's one",
+    )
     turn: tuple[str, ...] = Field(
         default=(),
         description="relays for browsers whose networks let nothing else through, as in "

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from bridge.signalling import event as sip
 from bridge.signalling.auth import bearer
 from bridge.signalling.endpoint import Endpoint
 from bridge.worker.protocol import StreamReport
 
 from .calls import Calls
+from .error import Refused
 from .house import House
 from .link import BadLink, Link, Links
 from .participant import Language
 from .parties import Parties
+from .party import Party
 from .room import Room
 from .settings import RoomSettings
+from .tiles import UNWANTED, Gallery, Shown
 
 TEXT = "text/plain;charset=utf-8"
 
@@ -56,6 +62,40 @@ class Attendance:
         if party is None or party.leg is None:
             return bool(party and party.talker and party.talker.picture)
         return party.leg.seen is not None and bool(party.leg.seen.receive)
+
+    def tiles(self, participant: int) -> Mapping[str, Shown]:
+        """What somebody's tiles show, by mid."""
+        party = self._parties.get(participant)
+        return {mid: tile.shown for mid, tile in party.leg.tiles.items()} if party and party.leg else {}
+
+    def watch(self, participant: int, gallery: Gallery) -> None:
+        """What somebody wants to see, in all.
+
+        Raises:
+            Refused: there are not so many tiles, and nothing changes; or somebody is not in the same room, whose tile
+                shows nothing, but the others what is wished.
+        """
+        party, most = self._parties.get(participant), self._calls.tiles
+        if party is None or party.leg is None:
+            return
+        if not most and (gallery.wishes or not gallery.composed):
+            raise Refused("no-tiles", "here is one picture for all, and none of each")
+        if len(gallery.wishes) > most:
+            raise Refused("too-many-tiles", f"{most} pictures fit on a page and no more")
+        wishes = dict(gallery.wishes)
+        absent = [mid for mid, wish in wishes.items() if wish.participant and not self._beside(party, wish.participant)]
+        for mid in absent:
+            wishes[mid] = UNWANTED
+        self._calls.watch(party.leg, replace(gallery, wishes=wishes))
+        if absent:
+            raise Refused("no-participant", "whoever you want to see is not in your room")
+
+    def _beside(self, party: Party, participant: int) -> bool:
+        """Both are in the same room, none of them in its lobby."""
+        room = self.room(party.number)
+        return room is not None and all(
+            number in room and room.participant(number).state == "in" for number in (party.number, participant)
+        )
 
     def write(self, participant: int, text: str, now: float) -> bool:
         """MESSAGE to somebody whose terminal takes them (RFC 3428); False: it does not."""

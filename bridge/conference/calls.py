@@ -22,6 +22,7 @@ from bridge.worker.protocol import Command, Datagrams, DropStream, StreamReport
 
 from .leg import Hearing, Leg
 from .placement import Full, Placement
+from .tiles import Gallery
 from .transports import BY_WEB, Transports, TransportSettings, first_numbers
 from .transports import Leg as Carried
 from .video import NOWHERE, Sight, VideoPlane
@@ -159,6 +160,16 @@ class Calls:
             self._transports.tell(leg)
         if self._video:
             self._video.tell(leg)
+
+    @property
+    def tiles(self) -> int:
+        """That a call may have; 0: there are none."""
+        return self._video.tiles.limit if self._video else 0
+
+    def watch(self, leg: Leg, gallery: Gallery) -> None:
+        """Its page wants to see that."""
+        leg.gallery = gallery
+        self.tell(leg)
 
     def without_pictures(self, leg: Leg, now: float) -> None:
         """It came to where there are none: its video is ended, the voice goes on."""

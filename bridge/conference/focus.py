@@ -32,7 +32,16 @@ from .calls import Calls
 from .desk import Desk, must_ask
 from .dtmf_info import info_digit
 from .error import Refused
-from .focus_event import CallCame, CallOver, Event, MediaTrouble, PinsRefused, SnapshotTaken, TextReceived
+from .focus_event import (
+    CallCame,
+    CallOver,
+    Event,
+    MediaTrouble,
+    PinsRefused,
+    SnapshotTaken,
+    TextReceived,
+    TilesChanged,
+)
 from .house import House, NoSuchRoom
 from .inviting import Inviting, callable_uri
 from .leg import Hearing, Leg
@@ -431,6 +440,9 @@ class Focus:
                 if wish is not None:
                     call, body = wish
                     self._endpoint.info(call, MEDIA_CONTROL, body, now)
+            case protocol_video.TileShows():
+                if (party := self._party_of(video.tiles.shows(event))) is not None:
+                    self._outbox.append(TilesChanged(party.number))
             case protocol_video.VideoReport():
                 video.reported(event.streams)
             case protocol_video.SnapshotDone(number, error):

@@ -65,6 +65,13 @@ class TextReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class TilesChanged:
+    """What somebody's tiles show is something else now."""
+
+    participant: int
+
+
+@dataclass(frozen=True, slots=True)
 class MediaTrouble:
     worker: int
     reason: str
@@ -85,6 +92,7 @@ Event = (
     | CallOver
     | PinsRefused
     | TextReceived
+    | TilesChanged
     | MediaTrouble
     | SnapshotTaken
     | room_event.Event

@@ -12,6 +12,7 @@ from bridge.signalling.transport_line import Kind
 from bridge.signalling.video_line import AgreedVideo
 from bridge.worker.protocol import Address, CodecSpec, SendState, SetStream, SrtpKey
 
+from .tiles import COMPOSED, Gallery, Tile
 from .transports import Secured
 from .video import NOWHERE, LegVideo, Sight
 
@@ -54,6 +55,12 @@ class Leg:
     """Those that key by DTLS: of the voice, and of pictures that don't share it."""
     video: LegVideo | None = None
     """Where its pictures are; None: it has none."""
+    forwarding: bool = False
+    """It may have tiles."""
+    tiles: dict[str, Tile] = field(default_factory=dict)
+    """By mid."""
+    gallery: Gallery = COMPOSED
+    """What its page wants to see."""
     hosts: frozenset[str] = frozenset()
     """Where its media has come from."""
     floor: FloorAccess | None = field(default=None, repr=False)
@@ -84,6 +91,7 @@ class Leg:
                 transport=voice.ours,
                 pictures={kind: each.ours for kind, each in self.transports.items() if each is not voice},
                 sources=self._sources(),
+                tiles={mid: tile.numbers.ssrc for mid, tile in self.tiles.items()} if self.forwarding else None,
                 cname=self.cname,
             )
         return Local(

@@ -21,12 +21,13 @@ from bridge.worker.protocol import StreamReport
 from . import chat, live_message
 from . import event as room_event
 from .error import Forbidden, NoSuchParticipant, Refused, RoomError
-from .focus_event import CallCame, CallOver, TextReceived
+from .focus_event import CallCame, CallOver, TextReceived, TilesChanged
 from .house import NoSuchRoom
 from .live_message import NotUnderstood
 from .participant import Kind, Language, Participant
 from .room import Room
 from .settings import LAYOUTS
+from .tiles import Gallery, Shown, TileWish
 
 T = TypeVar("T")
 
@@ -77,6 +78,8 @@ class Attendance(Protocol):
     def room(self, participant: int) -> Room | None: ...
     def voice(self, participant: int) -> StreamReport | None: ...
     def shows(self, participant: int) -> bool: ...
+    def tiles(self, participant: int) -> Mapping[str, Shown]: ...
+    def watch(self, participant: int, gallery: Gallery) -> None: ...
     def write(self, participant: int, text: str, now: float) -> bool: ...
 
 
@@ -234,6 +237,8 @@ class Live:
             try:
                 if isinstance(said, live_message.Chat):
                     self._write(page.participant, said.text, now)
+                elif isinstance(said, live_message.Tiles):
+                    self._attendance.watch(page.participant, _gallery(said))
                 else:
                     self._command(page, said, now)
             except NoSuchRoom:
@@ -259,6 +264,7 @@ class Live:
         self._alarms.clear(page, "hello")
         self._alarms.set(page, "quality", now + QUALITY)
         self._look(page, now)
+        self._tiles(page)
 
     def _close(self, page: Page, code: int, reason: str) -> None:
         """:meth:`gone` follows."""
@@ -343,6 +349,9 @@ class Live:
                 self._close(page, 1000, "the call is over")
         elif isinstance(event, TextReceived):
             self._texted(event, now)
+        elif isinstance(event, TilesChanged):
+            for page in self._attending.get(event.participant, ()):
+                self._tiles(page)
         elif not isinstance(event, TALK) and isinstance(room := getattr(event, "room", None), str):
             self._changed(room, event, now)
 
@@ -440,6 +449,15 @@ class Live:
         if encoded != page.told:
             page.told = encoded
             self._out.append((page.number, encoded))
+
+    def _tiles(self, page: Page) -> None:
+        """What each of its tiles shows; nobody: 0, and why."""
+        shown = self._attendance.tiles(page.participant)
+        if not shown:
+            return
+        reasons = {mid: each.reason for mid, each in shown.items() if each.reason}
+        shows = {mid: each.participant for mid, each in shown.items()}
+        self._send(page, {"type": "tiles", "shows": shows, "reasons": reasons})
 
     def _roster(self, scene: Scene, now: float) -> None:
         """To all its pages."""
@@ -542,6 +560,11 @@ def carry_out(room: Room, me: int, said: live_message.Command, now: float) -> No
             room.end(by=me, now=now)
         case live_message.RoomLayout(layout):
             room.set_layout(layout, by=me, now=now)
+
+
+def _gallery(said: live_message.Tiles) -> Gallery:
+    wishes = {tile.mid: TileWish(tile.participant, tile.height, tile.paused, tile.content) for tile in said.tiles}
+    return Gallery(wishes, said.composed)
 
 
 def _roster_for(people: Iterable[tuple[Participant, bytes]], page: Page, host: bool) -> bytes:

@@ -89,11 +89,34 @@ class RoomLayout(Said, frozen=True, tag="room_layout"):
     layout: Word
 
 
+class Tile(msgspec.Struct, frozen=True):
+    """What is wanted in one tile."""
+
+    mid: Annotated[str, msgspec.Meta(min_length=1, max_length=16)]
+    """The m-line's, in the call."""
+    participant: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] = 0
+    """0: whoever speaks."""
+    height: Annotated[int, msgspec.Meta(ge=0, le=8192)] = 0
+    """On the screen, in pixels; 0: it does not matter."""
+    paused: bool = False
+    """Out of sight."""
+    content: bool = False
+    """What that participant shows; with 0 what is shown in the room."""
+
+
+class Tiles(Said, frozen=True):
+    """All that it wants to see: a tile that is left out is sent nothing."""
+
+    tiles: Annotated[tuple[Tile, ...], msgspec.Meta(max_length=64)]
+    composed: bool = True
+    """The one picture of all, too."""
+
+
 Command: TypeAlias = (
     Hand | Mute | Layout | Rename | Admit | MuteOther | MuteAll | Remove | Lock | Lower | End | RoomLayout
 )
 """What a room does."""
-Spoken: TypeAlias = Hello | Chat | Language | Command
+Spoken: TypeAlias = Hello | Chat | Language | Tiles | Command
 
 _decoder: msgspec.json.Decoder[Spoken] = msgspec.json.Decoder(Spoken)
 

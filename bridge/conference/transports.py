@@ -102,6 +102,8 @@ class Secured:
     """Where the path leads; None: none is known now."""
     told: SetStream | None = None
     """Of the carrier."""
+    there: Secured | None = field(default=None, repr=False)
+    """The same, as it is to be at another worker, where the call moves to."""
 
 
 class Leg(Protocol):
@@ -174,7 +176,8 @@ class Transports:
         for kind, known in leg.transports.items():
             ours = self._described(leg, port, self._gateway.offer(known.id, now, restart=True))
             carrier = self._number() if known.carrier else 0
-            found[kind] = replace(known, port=port, ours=ours, carrier=carrier, remote=None, told=None)
+            known.there = replace(known, port=port, ours=ours, carrier=carrier, remote=None, told=None)
+            found[kind] = known.there
         return found
 
     def agreed(self, leg: Leg, now: float, *, answer: bool) -> None:
@@ -289,17 +292,19 @@ class Transports:
                 self._take(leg, leg.transports[kind], event, now)
 
     def _take(self, leg: Leg, known: Secured, event: TransportEvent, now: float) -> None:
-        match event:
-            case Reached(_, remote):
-                known.remote = remote
-            case Keyed(_, send, receive):
-                known.keys = (send, receive)
-            case Unreachable():
-                known.remote = None
-            case Broken(_, reason):
-                log.info("transport is broken", transport=known.id, reason=reason)
-                self._user.transport_broken(leg, reason, now)
-                return
+        # A browser that moves may be at the new port before its answer is here, and has its keys anew then, perhaps.
+        for each in (known, known.there) if known.there is not None else (known,):
+            match event:
+                case Reached(_, remote):
+                    each.remote = remote
+                case Keyed(_, send, receive):
+                    each.keys = (send, receive)
+                case Unreachable():
+                    each.remote = None
+                case Broken(_, reason):
+                    log.info("transport is broken", transport=known.id, reason=reason)
+                    self._user.transport_broken(leg, reason, now)
+                    return
         self._user.transport_changed(leg, now)
 
 

@@ -21,7 +21,7 @@ from bridge.signalling.media_control import (
     build_media_control,
     parse_media_control,
 )
-from bridge.signalling.offer import Agreed
+from bridge.signalling.offer import Agreed, Negotiator
 from bridge.signalling.pictures import SLIDES
 from bridge.signalling.transport_line import Kind
 from bridge.signalling.video_codec import VideoCapabilities, VideoPayload
@@ -46,6 +46,7 @@ from .participant import Language
 from .placement import Full, Placement
 from .screen import Look
 from .settings import RoomSettings
+from .tiles import Gallery, Tile, Tiles
 from .transports import Secured
 
 log = structlog.get_logger("video")
@@ -128,6 +129,10 @@ class Leg(Protocol):
     floor: FloorAccess | None
     sight: Sight
     transports: dict[Kind, Secured]
+    forwarding: bool
+    tiles: dict[str, Tile]
+    gallery: Gallery
+    negotiator: Negotiator
     call: int
     stream: int
     peer: str
@@ -164,6 +169,10 @@ class VideoSettings:
     """That one worker holds."""
     max_bitrate: int = 0
     """bit/s that one receiver is sent at most; 0: what its size needs."""
+    tiles: int = 0
+    """Of one call; 0: nobody's pictures are passed on as they come."""
+    tiles_held: int = 0
+    """That one worker holds."""
 
 
 @dataclass(slots=True)
@@ -181,11 +190,20 @@ class VideoPlane:
     by_stream: dict[int, Leg] = field(default_factory=dict)
     reports: dict[int, VideoStreamReport] = field(default_factory=dict)
     """stream -> its last figures"""
+    tiles: Tiles = field(init=False)
     _placement: Placement = field(init=False)
 
     def __post_init__(self) -> None:
         workers = self.settings.workers
         self._placement = Placement({number: each.ports for number, each in workers.items()}, self.settings.streams)
+        self.tiles = Tiles(
+            self.settings.tiles,
+            self.settings.tiles_held,
+            self.number,
+            self.draw,
+            lambda number, command: workers[number].worker.send(command),
+            self.settings.max_bitrate,
+        )
 
     @property
     def capabilities(self) -> VideoCapabilities:
@@ -215,6 +233,7 @@ class VideoPlane:
             video.content = video.content or self._port(leg, video.worker)
             if leg.floor is None and (offer is None or b"/BFCP" in offer):
                 leg.floor = self.access()
+        self.tiles.prepare(leg, video.worker, offer)
 
     def _port(self, leg: Leg, worker: int) -> Port | None:
         stream = self.number()
@@ -246,17 +265,20 @@ class VideoPlane:
                 if spec != port.told:
                     port.told = spec
                     self.settings.workers[video.worker].worker.send(spec)
+        self.tiles.tell(leg, video.worker)
 
     def drop(self, leg: Leg) -> None:
         """The call is over, or its pictures are elsewhere now."""
         video, leg.video = leg.video, None
         if video is not None:
+            self.tiles.drop(leg, video.worker)
             for port in video.ports:
                 self._give_back(video.worker, port)
 
     def take_over(self, leg: Leg, there: Leg) -> None:
         """The call's pictures are where ``there``'s were made ready for them."""
         leg.video, there.video = there.video, None
+        self.tiles.take_over(leg, there)
         for port in leg.video.ports if leg.video else ():
             self.by_stream[port.stream] = leg
 
@@ -277,6 +299,8 @@ class VideoPlane:
     def _description(self, leg: Leg, port: Port, agreed: AgreedVideo, *, content: bool) -> SetVideoStream:
         sight = leg.sight
         send = agreed.send if leg.proved and self._at_its_own(leg, port, agreed) else None
+        if not leg.gallery.composed and not content:
+            send = None  # nothing is encoded for whom the tiles are enough
         width, height, rate = largest(send) if send else (*SIZES[0], 30.0)
         limits = [limit for limit in (agreed.max_bitrate, self.settings.max_bitrate) if limit]
         feedback = agreed.receive[0].feedback if agreed.receive else ()
