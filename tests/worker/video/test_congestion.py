@@ -32,6 +32,8 @@ class Numbered(Terminal):
         self.seen.open(0)
         self.free = self.told = 0.0
         self.over = 0
+        self.headers: list[bytes] = []
+        """Of all that came, lost or not."""
 
     def send_payload(self, payload: bytes, *, marker: bool = True) -> None:
         self.extension = bytes([0x31]) + (self.number & 0xFFFF).to_bytes(2, "big") + b"\0"
@@ -42,6 +44,7 @@ class Numbered(Terminal):
         if not 192 <= data[1] <= 223:
             plain = self.rx.unprotect(data) if self.rx else data
             assert plain[0] == 0x90
+            self.headers.append(plain[:12])
             assert plain[12:17] == b"\xbe\xde\x00\x02\x31"
             assert plain[19:21] == b"\x40" + b"1"
             self.free = max(self.free, now)
@@ -95,6 +98,18 @@ def test_senders_are_told_when_their_numbered_packets_came(studio: Studio, suite
     assert a.pictures > 60
     assert b.pictures > 60
     assert a.errors == b.errors == 0
+
+
+@pytest.mark.parametrize("rtx", [0, 110])
+def test_no_number_of_srtp_has_two_headers(studio: Studio, rtx: int) -> None:
+    """RFC 7714 §8.1: a repeated packet has another transport-wide number, so it needs a number of its own too."""
+    studio.room(look=GRID, width=640, height=360)
+    a = numbered(studio, size=SMALL, suite="AES_CM_128_HMAC_SHA1_80", rtx=rtx, loss_in=0.05)
+    studio.terminal(size=SMALL)
+    studio.run(3.0)
+    numbers = [(header[1] & 0x7F, header[2:4], header[8:]) for header in a.headers]
+    assert len(set(numbers)) == len(numbers) > 100
+    assert any(kind == rtx for kind, *_ in numbers) is bool(rtx)
 
 
 def test_a_narrow_path_is_found_by_feedback_and_gets_less(studio: Studio) -> None:
