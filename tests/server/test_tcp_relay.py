@@ -121,6 +121,31 @@ def test_one_that_always_dies_is_not_started_without_end(monkeypatch: pytest.Mon
     running(act)
 
 
+def test_each_port_leads_to_its_worker() -> None:
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        workers = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+        for worker in workers:
+            worker.setblocking(False)
+            worker.bind(("127.0.0.1", 0))
+        relay = TcpRelay("127.0.0.1", [0, 0], [worker.getsockname() for worker in workers])
+        relay.arm()
+        try:
+            for port, worker in zip(relay.ports, workers, strict=True):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(frame(CHECK))
+                async with asyncio.timeout(10):
+                    assert await loop.sock_recv(worker, 4096) == CHECK
+                writer.close()
+                await writer.wait_closed()
+        finally:
+            await relay.close()
+            for worker in workers:
+                worker.close()
+
+    asyncio.run(run())
+
+
 def test_it_ends_with_us() -> None:
     async def act(site: Site) -> None:
         writer = await site.check()
