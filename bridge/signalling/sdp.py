@@ -243,11 +243,13 @@ class MediaDescription(_Section):
         return {rtpmap.payload_type: rtpmap for rtpmap in found if rtpmap}
 
     def fmtp(self, payload_type: int) -> dict[str, str]:
-        """Format parameters: keys in lower case; one without ``=`` has the value ``""``."""
+        """Format parameters: keys in lower case; one without ``=`` has the value ``""``. Those that are not ASCII mean
+        nothing in any format of ours, and could not be passed on."""
         for value in self.all("fmtp"):
             number, _, parameters = value.partition(" ")
             if number == str(payload_type):
-                pairs = (part.strip().partition("=") for part in parameters.split(";") if part.strip())
+                parts = (part.strip() for part in parameters.split(";"))
+                pairs = (part.partition("=") for part in parts if part and part.isascii())
                 return {key.strip().lower(): text.strip() for key, _, text in pairs}
         return {}
 

@@ -160,3 +160,11 @@ MEDIA = st.builds(
 def test_parse_and_print_are_inverse(session: str, media: list[str]) -> None:
     data = minimal((session + "".join(media)).encode())
     assert bytes(sdp.parse(data)) == data
+
+
+@pytest.mark.parametrize("fmtp", ["profile\udcbdid=42;apt=96", "apt=96; profile-id=\u00e9", "\udcff;apt=96"])
+def test_format_parameters_that_are_not_ascii_read_as_absent(fmtp: str) -> None:
+    """They go to other processes as text, which half a character can't be."""
+    text = f"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=video 1 RTP/AVP 97\r\na=fmtp:97 {fmtp}\r\n"
+    (media,) = sdp.parse(text.encode("utf-8", "surrogateescape")).media
+    assert media.fmtp(97) == {"apt": "96"}
