@@ -301,6 +301,7 @@ def _full() -> Said:
 def _refusal(over: Over) -> Said:
     """Of the call."""
     said = {name.lower(): value for name, value in over.headers}
+    reason = over.reason.encode("utf-8", "replace").decode()  # it may quote the offer, whatever bytes that has
     wait = said.get("retry-after", "").partition(";")[0].strip()
     again = {"Retry-After": wait} if wait.isdigit() else {}
     match over.code:
@@ -309,14 +310,14 @@ def _refusal(over: Over) -> Said:
         case 403:
             return Said(403, "forbidden", "the bridge does not take that call")
         case 404:
-            return Said(404, "no-room", over.reason)
+            return Said(404, "no-room", reason)
         case 480:
             return Said(429, "too-many", "too many wrong PINs came from there: try again later", again)
         case 408:  # it keeps silent to whom it has had to refuse too often
             again = {"Retry-After": str(THROTTLED)}
             return Said(429, "too-many", "too many calls from there failed: try again in a minute", again)
         case 488 | 606 | 415:
-            return Said(406, "not-acceptable", f"this offer can't be answered: {over.reason}")
+            return Said(406, "not-acceptable", f"this offer can't be answered: {reason}")
         case _:
             return Said(503, "unavailable", "the bridge takes no more calls now: try again in a moment", again)
 

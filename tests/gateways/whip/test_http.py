@@ -212,6 +212,12 @@ def test_rooms_that_are_not_there_are_none() -> None:
     assert (answer.status_code, code(answer)) == (404, "no-room")
 
 
+def test_a_refusal_may_quote_bytes_that_are_no_text() -> None:
+    answer = post("/r/demo/whip", PUBLISH.replace(b"setup:actpass", b"setup:\xbd\xff"))
+    assert (answer.status_code, code(answer)) == (406, "not-acceptable")
+    assert "setup:" in message(answer)
+
+
 def test_pictures_of_which_none_is_taken_are_refused() -> None:
     strange = PUBLISH.replace(b"VP8/90000", b"VX8/90000").replace(b"H264/90000", b"X264/90000")
 
