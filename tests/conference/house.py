@@ -81,6 +81,17 @@ class VideoNotes:
         return now
 
     @property
+    def tiles(self) -> dict[str, pictures.SetTile]:
+        """What each tile is now, by mid."""
+        now: dict[int, pictures.SetTile] = {}
+        for command in self.told:
+            if isinstance(command, pictures.SetTile):
+                now[command.stream] = command
+            elif isinstance(command, pictures.DropVideoStream):
+                now.pop(command.stream, None)
+        return {tile.mid: tile for tile in now.values()}
+
+    @property
     def rooms(self) -> dict[int, pictures.SetVideoRoom]:
         now: dict[int, pictures.SetVideoRoom] = {}
         for command in self.told:
@@ -168,9 +179,11 @@ class House(Network):
         seed: int = 1,
         loss: float = 0.0,
         transports: TransportSettings | None = None,
+        tiles: int = 0,
+        tiles_held: int = 100,
         **settings: Any,
     ) -> None:
-        """``video``: so many video workers."""
+        """``video``: so many video workers. ``tiles``: of a call."""
         super().__init__(seed, loss=loss)
         self.terminals: dict[Endpoint, Terminal] = {}
         endpoint_settings = EndpointSettings()
@@ -193,7 +206,7 @@ class House(Network):
             ports,
             rng=random.Random(seed),
             random_bytes=self.rng.randbytes,
-            video=VideoSettings(VideoCapabilities(), seen) if seen else None,
+            video=VideoSettings(VideoCapabilities(), seen, tiles=tiles, tiles_held=tiles_held) if seen else None,
             floor=FloorPorts(5070, 5070) if seen else None,
             transports=transports,
         )
