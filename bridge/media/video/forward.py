@@ -146,8 +146,9 @@ class Forwarder:
     def forward(self, packets: Incoming, now: float) -> Outgoing:
         """What each packet becomes for each output that is sent its source."""
         starts = (packets.keyframe & np.isin(packets.source, self.waiting())).nonzero()[0]
+        _, first = np.unique(packets.source[starts], return_index=True)  # however many a sender puts into a batch
         parts, begin = [], 0
-        for at in starts.tolist():  # changes of source are rare
+        for at in np.sort(starts[first]).tolist():  # changes of source are rare
             parts.append(self._pass(packets.part(begin, at), begin, now))
             self._change(packets.part(at, at + 1), now)
             begin = at

@@ -151,7 +151,7 @@ class VideoBeat:
         self._beats = 0
         self.back: dict[int, float] = {}
         """When rows get a keyframe once more."""
-        self._second = now
+        self._second, self._used = now, 0.0
         emit(say.Ready(version=say.VERSION, pid=os.getpid(), ports=ports))
 
     # ------------------------------------------------------------------------------------------- the beat
@@ -162,7 +162,7 @@ class VideoBeat:
         Args:
             now, realtime: the same instant on the monotonic and the wall clock.
         """
-        begin = time.monotonic()
+        begin, used = time.monotonic(), time.thread_time()
         self._beats += 1
         self._now = now
         self._intake.media(self._media.receive(self._read_fds, now, realtime), now)
@@ -175,9 +175,6 @@ class VideoBeat:
         self._watch_sources(now)
         if self.tiles.tiles or self.tiles.dirty:
             self.tiles.step(now)
-            if self.forwarding.turned:
-                self.forwarding.turned = False
-                self.tiles.tell()
             if self._beats % RTCP_EVERY == 1:
                 self.forwarding.ask(now)
         self.crew.collect()
@@ -188,6 +185,7 @@ class VideoBeat:
         self._send(now)
         self._slowly(now, realtime)
         self._figures.lasted(time.monotonic() - begin)
+        self._used += time.thread_time() - used
 
     def waits_for(self) -> list[int]:
         """File descriptors whose news should not wait for the next beat."""
@@ -497,7 +495,8 @@ class VideoBeat:
         if self.snapshots.waiting and self._beats % 15 == 7:
             self.snapshots.step(now, self)
         if now - self._second >= 1.0:
-            self._second = now
+            self.tiles.busy(self._used / max(now - self._second, 0.001), now)
+            self._used, self._second = 0.0, now
             self._tell_silent(now)
             self.congestion.moderate(now)
             rows = (self.table.live & ~self.table.simulated).nonzero()[0]

@@ -57,6 +57,10 @@ MISSING: Final = 256
 """Packets of one source that were asked for and are remembered."""
 NACK_AGAIN: Final = 0.05
 """Seconds between two NACKs for one packet at least: a round trip is not known at first."""
+MOST_OCTETS: Final = 1_000_000
+MOST_PACKETS: Final = 1000
+"""Of one source, that are sent on a second, and at once: four times what we ask for. Each of them is sent to all who
+see it, so nobody may send what he likes."""
 NOT_TAKEN: Final = 255
 
 MOST_KINDS: Final = 16
@@ -108,7 +112,7 @@ def taker(kind: int, formats: Iterable[VideoFormat]) -> VideoFormat | None:
 class Ring:
     """What came lately of one source."""
 
-    __slots__ = ("asked_at", "high", "limiter", "missing", "packets", "ssrc", "stray")
+    __slots__ = ("asked_at", "filled", "high", "limiter", "missing", "octets", "packets", "rest", "ssrc", "stray")
 
     def __init__(self) -> None:
         self.ssrc = 0
@@ -120,6 +124,8 @@ class Ring:
         """When its sender was asked for a packet again."""
         self.limiter = KeyframeLimiter()
         self.asked_at = float("-inf")
+        self.octets, self.rest, self.filled = float(MOST_OCTETS), float(MOST_PACKETS), float("-inf")
+        """What may be sent on at once, octets and packets; when that was."""
         self.stray = -1
         """What would follow the packet that did not fit; two in a row are another count (RFC 3550 A.1)."""
 
@@ -145,6 +151,17 @@ class Ring:
             return -1, False
         self.high = max(self.high, number)
         return number, anew
+
+    def allows(self, size: int, now: float) -> bool:
+        """Whether another packet is within the bounds."""
+        passed = min(now - self.filled, 1.0)
+        if passed > 0:
+            self.octets = min(self.octets + passed * MOST_OCTETS, MOST_OCTETS)
+            self.rest, self.filled = min(self.rest + passed * MOST_PACKETS, MOST_PACKETS), now
+        if self.octets < size or self.rest < 1:
+            return False
+        self.octets, self.rest = self.octets - size, self.rest - 1
+        return True
 
     def get(self, number: int) -> tuple[int, bytes, int, bool, int, float] | None:
         found = self.packets[number % KEPT]
@@ -173,6 +190,8 @@ class Forwarding:
         """Likewise of retransmissions."""
         self.packets = 0
         """Sent on, so far."""
+        self.refused = 0
+        """Packets above what may be sent on of one source."""
         self.turned = False
         """Some tile may show something else than before."""
 
@@ -303,6 +322,9 @@ class Forwarding:
                     continue
                 ring = self.rings[source] = Ring()
                 ring.high = self._counts.pop(source, 0)
+            if not ring.allows(size, now):
+                self.refused += 1
+                continue
             number, anew = ring.number(ssrc, sequence, again=repeated)
             if anew:
                 self.forwarder.restart(source)

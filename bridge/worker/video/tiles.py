@@ -43,6 +43,15 @@ LOOSEN: Final = 1.3
 dragged to and fro must not cost keyframes."""
 TRUSTED: Final = 5.0
 """Seconds for which a REMB holds: it comes each second or so (draft-alvestrand-rmcat-remb-03)."""
+TELL_AGAIN: Final = 0.5
+"""Seconds between two words about one tile, after the first few: a sender who begins anew all the time must not occupy
+control."""
+FEW: Final = 4.0
+FULL, CALM = 0.8, 0.5
+"""Shares of the beat's thread above which layers are lowered, and below which they may rise again."""
+RELIEVED: Final = 10.0
+"""Seconds that it must be calm before they do."""
+MOST_EASED: Final = 4
 UNKNOWN_BITS: Final = 500_000.0
 """Bits a second of a layer whose rate is not measured yet."""
 LEAST_HEIGHT: Final = 90
@@ -73,6 +82,9 @@ class Tile:
     offer: Offer | None = None
     reason: str = "absent"
     told: tuple[int, str] = (0, "")
+    told_at: float = float("-inf")
+    words: float = FEW
+    """That may be said at once."""
     layer: Layer | None = None
     level: int = -1
 
@@ -102,6 +114,9 @@ class Tiles:
         """By room, the latest first."""
         self._planned = self._measured = float("-inf")
         self.dirty = False
+        self.eased = 0
+        """Layers that every tile is below what it could have, for want of processor time."""
+        self._eased_at = float("-inf")
         self._octets = beat.table.octets.copy()
         self._bits: NDArray[np.float64] = np.zeros(len(self._octets))
         """(rows,) bits a second that came in."""
@@ -168,6 +183,9 @@ class Tiles:
     def step(self, now: float) -> None:
         """Look at all, if something may have changed."""
         since = now - self._planned
+        if self._forwarding.turned and since >= SOON:
+            self._forwarding.turned = False
+            self.tell(now)
         if since < SOON or not (self.dirty or since >= PLANNED) or not (self.tiles or self.dirty):
             return
         self._planned, self.dirty = now, False
@@ -188,9 +206,18 @@ class Tiles:
             if forwarder.wanted[tile.row] != wanted:
                 forwarder.watch(tile.row, wanted)
         self._forwarding.settle()
-        self.tell()
+        self.tell(now)
 
-    def tell(self) -> None:
+    def busy(self, share: float, now: float) -> None:
+        """Once a second: what part of its time the beat's thread works."""
+        if share > FULL and self.tiles and self.eased < MOST_EASED:
+            self.eased, self._eased_at, self.dirty = self.eased + 1, now, True
+        elif share > CALM:
+            self._eased_at = now
+        elif self.eased and now - self._eased_at >= RELIEVED:
+            self.eased, self._eased_at, self.dirty = self.eased - 1, now, True
+
+    def tell(self, now: float) -> None:
         """Say what tiles show, where that has changed."""
         table, sources = self._beat.table, self._forwarding.forwarder.source
         for tile in self.tiles.values():
@@ -200,8 +227,12 @@ class Tiles:
                 told = (participant_of(spec), "") if spec is not None else (0, "absent")
             else:
                 told = (0, tile.reason or "waiting")
-            if told != tile.told:
-                tile.told = told
+            if told == tile.told:
+                continue
+            tile.words = min(tile.words + (now - tile.told_at) / TELL_AGAIN, FEW)
+            tile.told_at = now
+            if tile.words >= 1:
+                tile.told, tile.words = told, tile.words - 1
                 self._beat.emit(TileShows(tile.spec.stream, *told))
 
     def _measure(self, now: float) -> None:
@@ -346,6 +377,8 @@ class Tiles:
             top = next((n for n, layer in enumerate(layers) if layer.height >= needed), top)
             if 0 <= tile.level < top and layers[tile.level].height * LOOSEN >= needed:
                 top = tile.level
+        first = spec.content or not spec.participant
+        top = max(top - max(self.eased - first, 0), 0)
         while spec.max_bitrate and top > 0 and layers[top].bits > spec.max_bitrate:
             top -= 1
         return top

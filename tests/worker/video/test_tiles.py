@@ -549,3 +549,59 @@ def test_formats_are_matched() -> None:
     assert [each.payload_type if each else 0 for each in found] == [101, 100, 102, 100, 103, 0]
     assert taker(kind_of(h264("1", "42001f", 1)), theirs[:1]) is None
     assert kind_of(VideoFormat("H261", 31)) == 0
+
+
+def test_a_flood_of_one_sender_is_not_sent_on_to_all(booth: Booth) -> None:
+    booth.room()
+    a = booth.terminal(size=SMALL, codec="VP8", join={"send": None})
+    screens = [Screen(booth) for _ in range(3)]
+    booth.tell(*[screen.watching(a.stream) for screen in screens])
+    booth.run(0.7)
+    before, keyframe = booth.beat.forwarding.packets, b"\x10" + bytes(3) + b"\x9d\x01\x2a\x40\x01\xb4\x00"
+    for _ in range(60):
+        for _ in range(100):
+            a.send_payload(keyframe)
+        booth.run(1 / 60)
+    assert booth.beat.forwarding.packets - before < 3 * 2200
+    assert booth.beat.forwarding.refused > 3000
+
+
+def test_a_sender_who_begins_anew_all_the_time_occupies_nobody(booth: Booth) -> None:
+    booth.room()
+    a = booth.terminal(size=SMALL, codec="VP8", join={"send": None})
+    screen = Screen(booth)
+    screen.answers = False
+    booth.tell(screen.watching(a.stream))
+    booth.run(0.7)
+    for n in range(120):
+        a.ssrc ^= 1
+        a.send_payload(b"\x10" + bytes(3) + b"\x9d\x01\x2a\x40\x01\xb4\x00" if n % 2 else b"\x10\x01\0\0")
+        booth.run(1 / 60)
+    assert len(shown(booth, screen)) <= 12
+
+
+def test_a_beat_that_has_no_time_gives_smaller_layers_and_the_larger_ones_back(booth: Booth) -> None:
+    booth.room()
+    sender(booth, "1", participant=71)
+    named, speaker = Screen(booth), Screen(booth)
+    booth.tell(named.watching(71), speaker.watching())
+    booth.run(2.0)
+    tiles = booth.beat.tiles
+
+    def widths() -> tuple[int, int]:
+        assert named.picture is not None
+        assert speaker.picture is not None
+        return named.picture.shape[1], speaker.picture.shape[1]
+
+    assert widths() == (320, 320)
+    tiles.busy(0.95, booth.now)
+    booth.run(1.2)
+    assert widths() == (160, 320)
+    tiles.busy(0.95, booth.now)
+    booth.run(1.2)
+    assert widths() == (80, 160)
+    for _ in range(30):
+        tiles.busy(0.1, booth.now)
+        booth.run(0.8)
+    assert widths() == (320, 320)
+    assert (named.errors, speaker.errors, named.gapless()) == (0, 0, True)
