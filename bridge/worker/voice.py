@@ -37,6 +37,10 @@ F32: TypeAlias = NDArray[np.float32]
 BEATS_A_SECOND = 50
 ROUNDS = 6
 """Packets of one stream that a beat may take: two of 10 ms, and as many again where its ring is too deep."""
+QUIET = 1000.0
+"""Power ratio (30 dB) to the loudest of the last seconds below which a voice pauses: time is better left out there."""
+FORGET = np.float32(0.995)
+"""Fall of the loudest a beat: 1 dB a second, so that a sentence's end is measured by its beginning."""
 KEEP = 500
 """Beats (10 s) that a decoder is kept after its stream was last mixed."""
 STARTING = 0.005
@@ -214,6 +218,10 @@ class Voices:
         self.mixed: NDArray[np.bool_] = np.zeros(n, np.bool_)
         """(rows,) in this beat's mix."""
         self._decoded: NDArray[np.bool_] = np.zeros(n, np.bool_)
+        self._loudest: F32 = np.zeros(n, np.float32)
+        """(rows,) mean square of the loudest packet of the last seconds."""
+        self._silent: NDArray[np.bool_] = np.ones(n, np.bool_)
+        """(rows,) not in the mix, or quiet enough for nobody to hear what is left out."""
         self._beat = 0
         self.bad = 0
 
@@ -223,6 +231,7 @@ class Voices:
         self._carry[row] = self._last_ticks[row] = 0
         self._plain.forget(row)
         self.forced[row] = self.mixed[row] = self._decoded[row] = False
+        self._loudest[row] = 0
         self.levels.forget(row)
         self.selector.reset(row)
 
@@ -238,6 +247,9 @@ class Voices:
         table = self._table
         self._beat += 1
         rows = np.flatnonzero(table.live & table.heard & ~table.simulated)
+        level = self.levels.power
+        self._loudest = np.maximum(level, self._loudest * FORGET)
+        self._silent = ~self.mixed | (level * np.float32(QUIET) <= self._loudest)
         pulls = self._pull(rows, now)
         for pull in pulls:
             self.levels.measure(pull, self._decoded)
@@ -281,7 +293,7 @@ class Voices:
 
     def _pull_once(self, rows: Rows, need: I32, now: float) -> Pull:
         notes = self._notes
-        popped: Popped = self._jitter.pop(rows, now, ~self.mixed[rows])
+        popped: Popped = self._jitter.pop(rows, now, self._silent[rows])
         play = popped.verdicts == PLAY
         slots = popped.slots
         kinds = np.where(play, notes.kind[slots], self._table.main_kind[rows]).astype(np.uint8)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.media.jitter import CONCEAL, DEPTH, MAX_DELAY, NOTHING, PLAY, STRETCH, JitterBuffer
+from bridge.media.jitter import CONCEAL, DEPTH, FEC_MEMORY, MAX_DELAY, NOTHING, PLAY, STRETCH, JitterBuffer
 
 BEAT = 0.020
 LOST = np.inf
@@ -151,7 +151,43 @@ def test_where_fec_may_recover_it_the_last_of_a_gap_is_waited_for_once() -> None
     assert np.nanmax(buffer_played.delay) <= 2 * BEAT + 0.001
 
 
-def play_recoverable(arrivals: np.ndarray) -> Played:
+def test_where_fec_recovers_time_steps_once_for_all_losses_of_a_minute_and_back_when_they_are_over() -> None:
+    arrivals = steady(5000)
+    arrivals[50:1050:250] = LOST  # one in five seconds, the last after 16
+    played = play_recoverable(arrivals)
+    assert played.count(STRETCH) == 1
+    assert played.count(CONCEAL) == 4  # each of them with the following packet at hand
+    assert np.flatnonzero(played.shrink[0]).size == 1
+    back = int(np.flatnonzero(played.shrink[0])[0]) * BEAT
+    assert FEC_MEMORY <= back - 800 * BEAT < FEC_MEMORY + 5
+    assert np.nanmax(played.delay[0, -500:]) <= BEAT
+
+
+@pytest.mark.parametrize("length", [2, 3, 5])
+def test_bursts_make_a_stream_with_fec_no_deeper_than_single_losses_do(length: int) -> None:
+    arrivals = steady(600)
+    arrivals[50] = LOST
+    for start in range(100, 500, 80):
+        arrivals[start : start + length] = LOST
+    played = play_recoverable(arrivals)
+    assert np.nanmax(played.delay) <= 2 * BEAT + 0.001
+    assert not played.shrink.any()
+
+
+def test_after_a_pause_a_stream_with_fec_is_as_deep_as_before() -> None:
+    arrivals = steady(600)
+    arrivals[[50, 420]] = LOST
+    arrivals[200:] += 1.0
+    stamps = np.arange(600) * 160
+    stamps[200:] += 50 * 160
+    played = play_recoverable(arrivals, stamps=stamps)
+    gap = np.flatnonzero(played.number[0] == 421)[0]
+    assert played.verdict[0, gap - 1] == CONCEAL
+    assert played.number[0, gap - 2] == 419
+    assert np.nanmax(played.delay) <= 2 * BEAT + 0.001
+
+
+def play_recoverable(arrivals: np.ndarray, **options: np.ndarray) -> Played:
     made = JitterBuffer.reset
 
     def reset(self: JitterBuffer, row: int, clock: int) -> None:
@@ -160,7 +196,7 @@ def play_recoverable(arrivals: np.ndarray) -> Played:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JitterBuffer, "reset", reset)
-        return play(arrivals[None], arrivals.size)
+        return play(arrivals[None], arrivals.size, **options)
 
 
 def test_the_packet_behind_a_lost_one_is_pointed_at() -> None:
@@ -229,6 +265,20 @@ def test_shrinking_is_spaced_and_quicker_in_silence() -> None:
     last = [int(np.flatnonzero(row)[-1]) for row in played.shrink]
     assert last[1] < last[0]
     assert np.nanmax(played.delay[:, -200:]) <= 0.025
+
+
+def test_shrinking_waits_a_while_for_silence() -> None:
+    arrivals = steady(1000)
+    arrivals[300] += 0.018  # so that there is a packet too much from then on
+    silent = np.zeros((3, 1000), np.bool_)
+    never = play(arrivals[None], 1000, silent=silent[:1])
+    (loud,) = np.flatnonzero(never.shrink[0]).tolist()
+    silent[1, loud - 40 : loud - 35] = True
+    silent[2, loud + 10 :] = True
+    played = play(np.stack([arrivals] * 3), 1000, silent=silent)
+    first = [int(np.flatnonzero(row)[0]) for row in played.shrink]
+    assert loud - 40 <= first[1] < loud - 35
+    assert first[0] == first[2] == loud  # but not for long
 
 
 @pytest.mark.timeout(400)
