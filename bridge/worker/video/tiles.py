@@ -47,6 +47,7 @@ TELL_AGAIN: Final = 0.5
 """Seconds between two words about one tile, after the first few: a sender who begins anew all the time must not occupy
 control."""
 FEW: Final = 4.0
+"""Words about one tile at once."""
 FULL, CALM = 0.8, 0.5
 """Shares of the beat's thread above which layers are lowered, and below which they may rise again."""
 RELIEVED: Final = 10.0
