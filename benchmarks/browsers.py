@@ -1,216 +1,223 @@
-"""A crowd of simulated browsers: ICE, DTLS-SRTP, Opus with RFC 6464 levels, and simulcast VP8 of those who talk.
+"""A crowd of simulated browsers: ICE, DTLS-SRTP, Opus with RFC 6464 levels, and simulcast VP8 of those with cameras.
 
-All are behind a few sockets, like :mod:`.crowd`'s phones; each joins by a call with a browser's description, checks the
-path, shakes hands, and then sends as arrays. What comes back is counted by SSRC: sound, and pictures by their markers.
+A row is one peer connection with a socket of its own. Each is asked in by an :class:`Entrance` (SIP here, another
+server's API beside), checks the path, shakes hands, and then sends as arrays, reports on what it gets as browsers do,
+and answers requests for keyframes. Others are there and talk while it joins.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import select
-import socket
-import struct
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from fractions import Fraction
-from typing import Any
+from typing import Protocol
 
-import av
 import numpy as np
-from av.codec import CodecContext
 from numpy.typing import NDArray
 
-from bridge.media import rtp
+from bridge.media import rtcp, rtp
 from bridge.media.srtp import SrtpTable
-from bridge.media.wire import PacketPool
+from bridge.media.video import feedback
 from gateways.webrtc import stun
-from gateways.webrtc.dtls import Dtls, Established
+from gateways.webrtc.dtls import Dtls, Established, Failed
 from gateways.webrtc.identity import Identity
 
-from .callers import Callers
-from .crowd import IP_PKTINFO, SEALED, Crowd, Script, Tally
+from . import descriptions
+from .cameras import Camera
+from .crowd import HEARD_EVERY, SEALED, STEPS, Crowd, Script, Tally
+from .descriptions import LEVEL, OPUS, RTX, Remote, Wish
+from .reception import Compounds, Counted, Snapshot, Streams, counted
 
-OPUS, VP8 = 111, 96
-MID, LEVEL, RID = 4, 1, 10
-"""Header extension ids, Chromium's."""
-LAYERS = (("q", 160, 90, 60_000), ("h", 320, 180, 150_000), ("f", 640, 360, 500_000))
-RATE = 30
-CLIP = 60
-"""Frames that are sent over and over, the first a keyframe."""
 CONSENT = 4.0
 """Seconds between two checks of a path (RFC 7675 §5.1: 5 s, less a fifth at random)."""
-PATIENCE = 30.0
+CHECKED_AGAIN = 0.1
+"""Seconds from a check without an answer to the next."""
+PATIENCE = 15.0
+"""Seconds after which a peer connection without keys is given up."""
+TEND_EVERY = 5
+"""Steps, of a millisecond, between two looks at those that join."""
+REPORT_EVERY = 50
+"""Steps between two times that reports are made; each row's turn comes once a second."""
+FEEDBACK_STEPS = 10
 TALK, QUIET = 0x80 | 30, 127
 """RFC 6464 levels with and without voice."""
 
 
+class Entrance(Protocol):
+    """How browsers get in. Nothing waits."""
+
+    def ask(self, number: int, offer: str) -> None:
+        """Send an offer; an empty one: the server is to offer."""
+
+    def told(self) -> Sequence[tuple[int, str]]:
+        """Descriptions that came since: number and SDP, or why it was refused, which begins with no ``v=0``."""
+
+    def reply(self, number: int, answer: str) -> None:
+        """To an offer of theirs."""
+
+
 @dataclass(slots=True)
 class Peer:
-    """One browser until it is connected."""
+    """One peer connection. Times are on the monotonic clock; 0: not yet."""
 
     number: int
-    offer: str
-    ufrag: str = ""
-    password: str = ""
-    target: tuple[str, int] = ("", 0)
-    checked: bool = False
+    wish: Wish
+    remote: Remote | None = None
     dtls: Dtls | None = None
-    keys: Established | None = None
+    refused: str = ""
+    last_check: float = 0.0
     began: float = 0.0
-    joined: float = 0.0
-    """Seconds from the offer to the keys."""
+    """Its offer was sent."""
+    answered: float = 0.0
+    checked: float = 0.0
+    keyed: float = 0.0
+    heard: float = 0.0
+    """The first packet of sound came."""
+    seen: float = 0.0
+    """The last packet of the first picture came."""
+
+    @property
+    def done(self) -> bool:
+        """It has keys, or never will have."""
+        return bool(self.keyed or self.refused)
+
+    def complete(self) -> bool:
+        hears, sees = self.wish.audio, bool(self.wish.video and self.wish.video != "sendonly") or self.wish.answers
+        return bool(self.refused or (self.keyed and (self.heard or not hears) and (self.seen or not sees)))
+
+    @property
+    def shows(self) -> bool:
+        return self.wish.answers or self.wish.video in ("recvonly", "sendrecv")
 
 
-@dataclass(slots=True)
-class Seen:
-    """What the crowd got."""
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What came in the time that was counted."""
 
-    frames: NDArray[np.float64]
-    """(k,) frames a second of each picture that came."""
-    pictures: int
-    joined: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    """(n,) seconds from offer to keys."""
+    seconds: float
+    cpu: list[float]
+    """CPU seconds of the processes under test, in the caller's order."""
+    busy: float
+    """Share of the generator's own CPU."""
+    sound: int
+    """Packets of sound that came."""
+    expected: int
+    """50 a second for each that is there."""
+    counted: Counted
+    there: int
 
-
-def offer(number: int, identity: Identity, *, sends: bool) -> str:
-    """As Chromium writes it, with what matters here."""
-    common = (
-        f"c=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:b{number:05d}\r\na=ice-pwd:{'p' * 24}\r\n"
-        f"a=fingerprint:{identity.fingerprint}\r\na=setup:actpass\r\na=rtcp-mux\r\n"
-        f"a=extmap:{MID} urn:ietf:params:rtp-hdrext:sdes:mid\r\n"
-    )
-    layers = ";".join(rid for rid, *_ in LAYERS)
-    simulcast = "".join(f"a=rid:{rid} send\r\n" for rid, *_ in LAYERS) + f"a=simulcast:send {layers}\r\n"
-    return (
-        f"v=0\r\no=- {number + 1} 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n"
-        f"m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}\r\n{common}a=mid:0\r\na=sendrecv\r\n"
-        f"a=extmap:{LEVEL} urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
-        f"a=rtpmap:{OPUS} opus/48000/2\r\na=fmtp:{OPUS} minptime=10;useinbandfec=1\r\n"
-        f"m=video 9 UDP/TLS/RTP/SAVPF {VP8}\r\n{common}a=mid:1\r\na={'sendrecv' if sends else 'recvonly'}\r\n"
-        f"a=extmap:{RID} urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n"
-        f"a=rtpmap:{VP8} VP8/90000\r\na=rtcp-fb:{VP8} nack\r\na=rtcp-fb:{VP8} nack pli\r\na=rtcp-fb:{VP8} ccm fir\r\n"
-        + (simulcast if sends else "")
-    )
+    @property
+    def loss(self) -> float:
+        """Of the sound."""
+        return max(0.0, 1 - self.sound / max(self.expected, 1))
 
 
 class Browsers(Crowd):
-    """N browsers, of whom the first ``talkers`` talk and have cameras."""
+    """N peer connections. :meth:`join`, then :meth:`watch`."""
 
-    def __init__(self, n: int, *, talkers: int = 3) -> None:
-        super().__init__(n)
-        self.talkers = min(talkers, n)
+    def __init__(self, wishes: Sequence[Wish], entrance: Entrance, script: Script) -> None:
+        """
+        Args:
+            script: what each says; those without audio say nothing. Who talks has a level.
+        """
+        n = len(wishes)
+        super().__init__(n, sockets=n)
+        self._control["spec"] = 0  # from whichever address leads there, as all else that is sent
+        self.peers = [Peer(number, wish) for number, wish in enumerate(wishes)]
+        self._entrance, self._script = entrance, script
         self._identity = Identity(datetime.now(UTC))
-        self.peers = [Peer(i, offer(i, self._identity, sends=i < talkers)) for i in range(n)]
         self._extension = np.zeros((n, 8), np.uint8)
         self._extension[:] = np.frombuffer(bytes((0xBE, 0xDE, 0, 1, LEVEL << 4, QUIET, 0, 0)), np.uint8)
-        self._extension[: self.talkers, 5] = TALK
-        self._cameras = [Camera(row, 1 + row) for row in range(self.talkers)]
-        self._asked = np.linspace(0, CONSENT, n, endpoint=False)
-        """(n,) seconds until each one's next check, from the beginning on."""
-        self._begun = 0.0
-        self.seen: PictureTally | None = None
+        self.cameras = {peer.number: Camera(peer.number) for peer in self.peers if peer.wish.camera}
+        self._speaks = np.zeros(n, np.bool_)
+        self._keyed = np.zeros(n, np.bool_)
+        self._audible = np.array([wish.audio for wish in wishes])
+        self._unheard, self._unseen = self._audible.copy(), np.array([peer.shows for peer in self.peers])
+        self._consent = np.full(n, np.inf)
+        """(n,) when each one's path is to be checked next."""
+        self._said = np.zeros(n, np.int64)
+        """(n,) packets of sound."""
+        self._srtp = SrtpTable(n)
+        self._sealed = np.zeros((n, SEALED), np.uint8)
+        self.streams = Streams(self._pool, [f"b{number}" for number in range(n)])
+        self._row_of = np.zeros(max(self._fds) + 1, np.intp)
+        self._row_of[self._fds] = np.arange(n)
+        self._step, self._start = 0, 0.0
+        self._joining: list[Peer] = []
+        self._tally = Tally(self._pool)
+        self.tended: Callable[[float], None] = lambda now: None
+        """Called now and then while it runs."""
+        groups = [np.flatnonzero(self._step_of == step) for step in range(STEPS)]
+        self._groups = [group[np.argsort(self._socket_of[group], kind="stable")] for group in groups]
 
-    # Joining
+    def talk(self, rows: Sequence[int]) -> None:
+        """Their levels say that these have voice."""
+        self._extension[list(rows), 5] = TALK
 
-    def join(self, callers: Callers) -> None:
-        """Call, check, shake hands.
+    # Running
 
-        Raises:
-            OSError: somebody could not join.
+    def join(self, rows: Sequence[int], *, at_once: int = 20, whole: bool = False) -> float:
+        """Let them in, while the others go on; seconds until the last has keys.
+
+        Args:
+            at_once: so many are on their way at a time.
+            whole: the next begins when one has sound and picture.
         """
-        callers.call(self.addresses, [peer.offer for peer in self.peers])
-        for peer in self.peers:
-            answer = callers.answer(peer.number)
-            ufrag, password = re.search(r"a=ice-ufrag:(\S+)", answer), re.search(r"a=ice-pwd:(\S+)", answer)
-            path = re.search(r"a=candidate:\S+ 1 udp \d+ (127\S+) (\d+) typ host", answer)
-            if not (ufrag and password and path):
-                raise OSError(f"the answer is no browser's:\n{answer}")
-            peer.ufrag, peer.password, peer.target = ufrag[1], password[1], (path[1], int(path[2]))
-        for sock in self._sockets:
-            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-        self._shake_hands()
-        for sock in self._sockets:  # from now on the time stamp is the only control message
-            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 0)
-        self.aim([peer.target for peer in self.peers])
-        self._srtp = SrtpTable(self.n)
-        self._sealed = np.zeros((self.n, SEALED), np.uint8)
-        for peer in self.peers:
-            assert peer.keys is not None
-            self._srtp.set_send(peer.number, peer.keys.send.suite, peer.keys.send.material)
-        for camera in self._cameras:
-            keys = self.peers[camera.row].keys
-            assert keys is not None
-            camera.encrypt(keys.send.suite, keys.send.material)
+        waiting = [self.peers[row] for row in reversed(rows)]
+        begun = time.monotonic()
 
-    def _shake_hands(self) -> None:
-        by_host = {address: i for i, address in enumerate(self.addresses)}
-        end = time.monotonic() + PATIENCE
-        waiting = list(self.peers)
-        while waiting:
-            now = time.monotonic()
-            if now > end:
-                raise OSError(f"{len(waiting)} of {self.n} browsers got no keys")
-            for peer in waiting[:20]:  # so many join at once, as they do
-                if not peer.began or (not peer.checked and now - peer.began > 0.25):
-                    peer.began = peer.began or now
-                    self._check(peer)
-                if peer.dtls is not None:
-                    peer.dtls.expire(now)
-                    self._flush(peer)
-            for sock in select.select(self._sockets, [], [], 0.01)[0]:
-                self._take(sock, by_host)
-            waiting = [peer for peer in waiting if peer.keys is None]
+        def on(now: float) -> bool:
+            done = Peer.complete if whole else (lambda peer: peer.done)
+            for peer in self._joining:
+                if not done(peer) and now - peer.began > PATIENCE:
+                    peer.refused = "it came to nothing in time"
+            self._joining = [peer for peer in self._joining if not done(peer)]
+            while waiting and len(self._joining) < at_once:
+                self._ask(waiting.pop(), now)
+            return bool(waiting or self._joining)
 
-    def _check(self, peer: Peer) -> None:
-        attributes = (
-            (stun.USERNAME, f"{peer.ufrag}:b{peer.number:05d}".encode()),
-            (stun.PRIORITY, (1 << 24).to_bytes(4, "big")),
-            (stun.ICE_CONTROLLING, peer.number.to_bytes(8, "big")),
-            (stun.USE_CANDIDATE, b""),
-        )
-        message = stun.build(stun.REQUEST, os.urandom(12), attributes, password=peer.password.encode())
-        self._post(peer, message)
+        self._go(on)
+        last = max((self.peers[row].keyed for row in rows), default=0.0)
+        return max(last - begun, 0.0)
 
-    def _post(self, peer: Peer, data: bytes) -> None:
-        control = (socket.IPPROTO_IP, IP_PKTINFO, struct.pack("!i4s4x", 0, socket.inet_aton(self._host(peer))))
-        self._sockets[self._socket_of[peer.number]].sendmsg([data], [control], 0, peer.target)
+    def pass_time(self, seconds: float) -> None:
+        """Go on for so long."""
+        end = time.monotonic() + seconds
+        self._go(lambda now: now < end)
 
-    def _host(self, peer: Peer) -> str:
-        return self.addresses[peer.number][0]
+    def watch(self, cpu: Callable[[], list[float]], seconds: float) -> Ran:
+        """Go on for so long and count."""
+        before, begun, used = self.streams.snapshot(), time.monotonic(), cpu()
+        own = time.process_time()
+        end = begun + seconds
+        self._go(lambda now: now < end)
+        length = time.monotonic() - begun
+        busy = (time.process_time() - own) / length
+        found = self._counted(before, length)
+        there = int((self._keyed & self._audible).sum())
+        spent = [after - earlier for after, earlier in zip(cpu(), used, strict=True)]
+        return Ran(length, spent, busy, found.audio_packets, round(there * 50 * length), found, there)
 
-    def _take(self, sock: socket.socket, by_host: dict[tuple[str, int], int]) -> None:
-        port = sock.getsockname()[1]
-        while True:
-            try:
-                data, control, _, _ = sock.recvmsg(2048, 256)
-            except BlockingIOError:
-                return
-            info = next((body for _, kind, body in control if kind == IP_PKTINFO), b"")
-            number = by_host.get((socket.inet_ntoa(info[8:12]), port)) if info else None
-            if number is None:
-                continue
-            self._read(self.peers[number], data)
+    def _counted(self, before: Snapshot, seconds: float) -> Counted:
+        return counted(self.streams, before, seconds)
 
-    def _read(self, peer: Peer, data: bytes) -> None:
-        now = time.monotonic()
-        if data[0] < 4 and peer.dtls is None and stun.parse(data).kind == stun.SUCCESS:
-            peer.checked = True
-            peer.dtls = Dtls(self._identity, client=True, now=now)
-        elif 20 <= data[0] < 64 and peer.dtls is not None:
-            peer.dtls.receive(data, now)
-            for event in peer.dtls.events():
-                if isinstance(event, Established):
-                    peer.keys, peer.joined = event, now - peer.began
-        self._flush(peer)
-
-    def _flush(self, peer: Peer) -> None:
-        if peer.dtls is not None:
-            for datagram in peer.dtls.datagrams():
-                self._post(peer, datagram)
-
-    # Talking
+    def _go(self, on: Callable[[float], bool]) -> None:
+        self._start = time.monotonic() - 0.001 * self._step
+        while on(now := time.monotonic()):
+            due = self._start + self._step * 0.001
+            if now < due:
+                time.sleep(due - now)
+            elif now - due > 1.0:  # the machine stood still: what was missed is not made up for
+                self._start += now - due
+            group = self._groups[self._step % STEPS]
+            group = group[self._speaks[group]]
+            if len(group):
+                self._say(self._script, group, self._step // STEPS, self._tally)
+                self._said[group] += 1
+            self._hear(self._tally, self._fds[self._step % HEARD_EVERY :: HEARD_EVERY])
+            self._step += 1
 
     def _seal(
         self, srtp: SrtpTable, script: Script, group: NDArray[np.intp], chosen: NDArray[np.intp]
@@ -227,117 +234,193 @@ class Browsers(Crowd):
         return addresses, lengths
 
     def _hear(self, tally: Tally, fds: list[int]) -> None:
-        now = time.monotonic()
-        if self.seen is None:
-            self.seen, self._begun = PictureTally(self._pool), now
-        for number in (self._asked <= now - self._begun).nonzero()[0].tolist():
-            self._asked[number] += CONSENT
-            self._check(self.peers[number])
-        for camera in self._cameras:
+        now, realtime = time.monotonic(), time.time()
+        for camera in self.cameras.values():
             for datagram in camera.due(now):
-                self._post(self.peers[camera.row], datagram)
-        batch = self._receiver.receive(fds, now, time.time())
+                self._post(camera.row, datagram)
+        if self._joining or self._step % TEND_EVERY == 0:
+            self._tend(now)
+        if self._step % FEEDBACK_STEPS == 0:
+            said = self.streams.feedback(self.ssrc, now)
+            if said:
+                self._tell(_compounds(said))
+        if self._step % REPORT_EVERY == 0:
+            self._report(now, realtime)
+        if self._joining:  # what it costs to join is measured: they are read at every step
+            fds = sorted({*fds, *(self._fds[peer.number] for peer in self._joining)})
+        batch = self._receiver.receive(fds, now, realtime)
         if not len(batch.slots):
             return
-        is_rtp, _ = rtp.classify(self._pool, batch.slots, batch.lengths)
-        slots = batch.slots[is_rtp]
-        picture = (self._pool.memory[slots, 1] & 0x7F) == VP8
-        tally.take(slots[~picture], batch.arrivals[is_rtp][~picture])
-        self.seen.take(slots[picture], tally.counting)
+        rows = self._row_of[fds][batch.sockets]
+        is_rtp, is_rtcp = rtp.classify(self._pool, batch.slots, batch.lengths)
+        if not is_rtp.all():
+            for n in (~(is_rtp | is_rtcp)).nonzero()[0].tolist():
+                self._read(self.peers[rows[n]], self._pool.memory[batch.slots[n], : batch.lengths[n]].tobytes(), now)
+            self._control_came(rows[is_rtcp], batch.slots[is_rtcp], batch.lengths[is_rtcp], now)
+        if is_rtp.any():
+            arrivals = batch.arrivals[is_rtp]
+            heads = self.streams.take(rows[is_rtp], batch.slots[is_rtp], batch.lengths[is_rtp], arrivals)
+            if self._unheard.any() or self._unseen.any():
+                self._first(rows[is_rtp], heads, arrivals)
         self._pool.give(batch.slots)
 
-    def outcome(self, seconds: float) -> Seen:
-        """Of the pictures, in the time that was counted."""
-        assert self.seen is not None
-        frames = self.seen.frames() / seconds
-        return Seen(frames, len(frames), np.array([peer.joined for peer in self.peers]))
+    def _first(self, rows: NDArray[np.intp], heads: rtp.Headers, arrivals: NDArray[np.float64]) -> None:
+        """Sound and pictures that somebody waited for."""
+        sound = heads.payload_type == OPUS
+        for n in (sound & self._unheard[rows]).nonzero()[0][::-1].tolist():
+            self.peers[rows[n]].heard, self._unheard[rows[n]] = float(arrivals[n]), False
+        picture = ~sound & (heads.payload_type != RTX) & heads.marker
+        for n in (picture & self._unseen[rows]).nonzero()[0][::-1].tolist():
+            self.peers[rows[n]].seen, self._unseen[rows[n]] = float(arrivals[n]), False
+
+    # Joining
+
+    def _ask(self, peer: Peer, now: float) -> None:
+        peer.began = now
+        self._joining.append(peer)
+        text = ""
+        if not peer.wish.answers:
+            text = descriptions.offer(peer.number, self._identity, peer.wish, int(self.ssrc[peer.number]))
+        self._entrance.ask(peer.number, text)
+
+    def _tend(self, now: float) -> None:
+        self.tended(now)
+        for number, text in self._entrance.told():
+            peer = self.peers[number]
+            if not text.startswith("v=0"):
+                peer.refused = text
+                continue
+            peer.remote, peer.answered = descriptions.read(text), now
+            self.aim_one(number, peer.remote.address)
+            if peer.wish.answers:
+                self._entrance.reply(number, descriptions.answer(number, self._identity, text))
+            if peer.remote.transport:
+                self.streams.number(number, peer.remote.transport, now)
+        for peer in self._joining:
+            if peer.remote is None or peer.done:
+                continue
+            if not peer.checked and now - peer.last_check > CHECKED_AGAIN:
+                self._check(peer, now)
+            if peer.dtls is not None:
+                peer.dtls.expire(now)
+                self._flush(peer)
+        for number in (self._consent <= now).nonzero()[0].tolist():
+            self._consent[number] = now + CONSENT
+            self._check(self.peers[number], now)
+
+    def _check(self, peer: Peer, now: float) -> None:
+        assert peer.remote is not None
+        peer.last_check = now
+        attributes = (
+            (stun.USERNAME, f"{peer.remote.ufrag}:{descriptions.ufrag(peer.number)}".encode()),
+            (stun.PRIORITY, (1 << 24).to_bytes(4, "big")),
+            (stun.ICE_CONTROLLING, peer.number.to_bytes(8, "big")),
+            (stun.USE_CANDIDATE, b""),
+        )
+        message = stun.build(stun.REQUEST, os.urandom(12), attributes, password=peer.remote.password.encode())
+        self._post(peer.number, message)
+
+    def _post(self, row: int, data: bytes) -> None:
+        peer = self.peers[row]
+        assert peer.remote is not None
+        self._sockets[row].sendto(data, peer.remote.address)
+
+    def _read(self, peer: Peer, data: bytes, now: float) -> None:
+        """STUN and DTLS."""
+        if peer.remote is None or not data:
+            return
+        if data[0] < 4:
+            message = stun.parse(data)
+            if message.kind == stun.SUCCESS and not peer.checked:
+                peer.checked = now
+                if peer.dtls is None:
+                    peer.dtls = Dtls(self._identity, client=peer.remote.passive, now=now)
+            elif message.kind == stun.REQUEST:
+                self._post(peer.number, _agreed(message, peer.remote.address))
+        elif 20 <= data[0] < 64:
+            if peer.dtls is None:
+                peer.dtls = Dtls(self._identity, client=peer.remote.passive, now=now)
+            peer.dtls.receive(data, now)
+            for event in peer.dtls.events():
+                if isinstance(event, Established):
+                    self._established(peer, event, now)
+                elif isinstance(event, Failed):
+                    peer.refused = event.reason
+        self._flush(peer)
+
+    def _established(self, peer: Peer, keys: Established, now: float) -> None:
+        row = peer.number
+        peer.keyed = now
+        self._srtp.set_send(row, keys.send.suite, keys.send.material)
+        self._srtp.set_receive(row, keys.receive.suite, keys.receive.material)
+        self._keyed[row] = True
+        self._speaks[row] = peer.wish.audio
+        self._consent[row] = now + CONSENT * (0.5 + row / self.n / 2)
+        if row in self.cameras:
+            self.cameras[row].encrypt(keys.send.suite, keys.send.material)
+
+    def _flush(self, peer: Peer) -> None:
+        if peer.dtls is not None:
+            for datagram in peer.dtls.datagrams():
+                self._post(peer.number, datagram)
+
+    # RTCP
+
+    def _report(self, now: float, realtime: float) -> None:
+        turns = 1000 // REPORT_EVERY
+        turn = self._step // REPORT_EVERY % turns
+        rows = np.arange(self.n) % turns == turn
+        rows &= self._keyed
+        if not rows.any():
+            return
+        self._tell(self.streams.reports(rows, self.ssrc, now))
+        said = (rows & self._speaks & (self._said > 0)).nonzero()[0]
+        if said.size and self._step // 1000 % 5 == 0:  # of sound each 5 s
+            octets = self._said[said] * 80
+            stamps = self._timestamp[said].astype(np.int64)
+            self._tell(self.streams.sending(said, self.ssrc[said], stamps, self._said[said], octets, realtime))
+        for row in rows.nonzero()[0].tolist():
+            camera = self.cameras.get(row)
+            if camera is not None and camera.packets.any():
+                many = np.full(len(camera.ssrcs), row)
+                stamps = np.full(len(many), camera.stamp)
+                self._tell(self.streams.sending(many, camera.ssrcs, stamps, camera.packets, camera.octets, realtime))
+
+    def _tell(self, compounds: Compounds) -> None:
+        octets = compounds.octets
+        addresses = (octets.ctypes.data + np.arange(len(octets)) * octets.strides[0]).astype(np.uint64)
+        good = self._srtp.protect_rtcp(compounds.rows, addresses, compounds.lengths)
+        for n in good.nonzero()[0].tolist():
+            self._post(int(compounds.rows[n]), octets[n, : compounds.lengths[n]].tobytes())
+
+    def _control_came(
+        self, rows: NDArray[np.intp], slots: NDArray[np.int32], lengths: NDArray[np.int32], now: float
+    ) -> None:
+        lengths = lengths.copy()
+        good = self._srtp.unprotect_rtcp(rows, self._pool.addresses(slots), lengths)
+        for n in good.nonzero()[0].tolist():
+            try:
+                packets = rtcp.parse(self._pool.memory[slots[n], : lengths[n]].tobytes())
+            except rtcp.RtcpError:
+                continue
+            for packet in packets:
+                if isinstance(packet, rtcp.SenderReport):
+                    self.streams.reported(packet.ssrc, packet.ntp, now)
+                elif isinstance(packet, rtcp.Feedback) and packet.kind == rtcp.PSFB and rows[n] in self.cameras:
+                    if packet.fmt in (feedback.PLI, feedback.FIR):
+                        self.cameras[int(rows[n])].refresh(now)
 
 
-class Camera:
-    """What a browser's camera gives: three layers, encoded beforehand."""
-
-    def __init__(self, row: int, seed: int) -> None:
-        self.row = row
-        self._clips = [_clip(width, height, bits, seed) for _, width, height, bits in LAYERS]
-        self._heads = [_extension(rid) for rid, *_ in LAYERS]
-        self._ssrc = [1_000_000 + 10 * row + n for n in range(len(LAYERS))]
-        self._sequence = [1000] * len(LAYERS)
-        self._frame = 0
-        self._begun = 0.0
-        self._srtp: Any = None
-
-    def encrypt(self, suite: str, material: bytes) -> None:
-        self._srtp = SrtpTable(1)
-        self._srtp.set_send(0, suite, material)
-
-    def due(self, now: float) -> list[bytes]:
-        """The packets of the frame whose time has come."""
-        self._begun = self._begun or now - self.row / RATE / 3
-        if now < self._begun + self._frame / RATE:
-            return []
-        found = []
-        for layer, clip in enumerate(self._clips):
-            payloads = clip[self._frame % CLIP]
-            for n, payload in enumerate(payloads):
-                second = (n == len(payloads) - 1) << 7 | VP8
-                stamp = self._frame * 90_000 // RATE & 0xFFFFFFFF
-                head = struct.pack("!BBHII", 0x90, second, self._sequence[layer], stamp, self._ssrc[layer])
-                self._sequence[layer] = (self._sequence[layer] + 1) & 0xFFFF
-                found.append(self._sealed(head + self._heads[layer] + payload))
-        self._frame += 1
-        return found
-
-    def _sealed(self, packet: bytes) -> bytes:
-        buffer = np.zeros(len(packet) + 64, np.uint8)
-        buffer[: len(packet)] = np.frombuffer(packet, np.uint8)
-        lengths = np.array([len(packet)], np.int32)
-        self._srtp.protect(np.zeros(1, np.intp), np.array([buffer.ctypes.data], np.uint64), lengths)
-        return buffer[: lengths[0]].tobytes()
+def _compounds(said: list[tuple[int, bytes]]) -> Compounds:
+    """Messages of reduced size (RFC 5506), of different lengths."""
+    lengths = np.array([len(body) for _, body in said], np.int32)
+    octets = np.zeros((len(said), -(-int(lengths.max()) // 4) * 4 + 64), np.uint8)
+    for n, (_, body) in enumerate(said):
+        octets[n, : len(body)] = np.frombuffer(body, np.uint8)
+    return Compounds(np.array([row for row, _ in said], np.intp), octets, lengths)
 
 
-class PictureTally:
-    """Markers of pictures that come, by SSRC."""
-
-    def __init__(self, pool: PacketPool) -> None:
-        self._pool = pool
-        self._marked: list[NDArray[np.uint32]] = []
-
-    def take(self, slots: NDArray[np.int32], counting: bool) -> None:
-        if counting and len(slots):
-            last = self._pool.memory[slots, 1] >= 0x80
-            self._marked.append(self._pool.words[slots[last], 2])
-
-    def frames(self) -> NDArray[np.float64]:
-        _, each = np.unique(np.concatenate([np.zeros(0, np.uint32), *self._marked]), return_counts=True)
-        return each.astype(np.float64)
-
-
-def _extension(rid: str) -> bytes:
-    """MID 1 and the RID (RFC 8285 §4.2)."""
-    elements = bytes((MID << 4, ord("1"), RID << 4 | len(rid) - 1)) + rid.encode()
-    elements += bytes(-len(elements) & 3)
-    return b"\xbe\xde" + (len(elements) // 4).to_bytes(2, "big") + elements
-
-
-def _clip(width: int, height: int, bits: int, seed: int) -> list[list[bytes]]:
-    """RTP payloads, frame by frame, of something that moves."""
-    chance = np.random.default_rng(seed)
-    base = np.kron(chance.integers(60, 200, (height // 10, width // 5)), np.ones((10, 10))).astype(np.uint8)
-    encoder: Any = CodecContext.create("libvpx", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-    encoder.time_base, encoder.framerate = Fraction(1, RATE), Fraction(RATE, 1)
-    encoder.bit_rate, encoder.gop_size = bits, CLIP
-    encoder.options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}
-    frames = []
-    for n in range(CLIP):
-        shift = round((width // 2) * (0.5 + 0.5 * np.sin(2 * np.pi * n / CLIP)))
-        picture = np.full((height * 3 // 2, width), 90 + 20 * seed, np.uint8)
-        picture[:height] = base[:height, shift : shift + width]
-        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
-        frame.pts = n
-        data = b"".join(bytes(packet) for packet in encoder.encode(frame))
-        parts = [data[at : at + 1100] for at in range(0, len(data), 1100)]
-        # RFC 7741 §4.2: X and S, a PictureID of 15 bits
-        heads = [bytes((0x80 | 0x10 * (i == 0), 0x80, 0x80 | n >> 8, n & 255)) for i in range(len(parts))]
-        frames.append([head + part for head, part in zip(heads, parts, strict=True)])
-    return frames
+def _agreed(message: stun.Message, address: tuple[str, int]) -> bytes:
+    """To a check of theirs."""
+    mapped = (stun.XOR_MAPPED_ADDRESS, stun.xor_address(address, message.transaction))
+    return stun.build(stun.SUCCESS, message.transaction, [mapped], password=b"p" * 24)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import time
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 
 PACE = 0.004
 """Seconds between two INVITEs: 250 a second."""
+AGAIN = 1.0
+"""Seconds after which an INVITE without an answer is sent again."""
 PATIENCE = 20.0
 """Seconds for all answers; what is not answered is asked again every second (RFC 3261 §17.1.1.2, coarser)."""
 
@@ -33,6 +36,10 @@ class Callers:
         self._socket.bind(("127.0.0.1", 0))
         self._own = self._socket.getsockname()[1]
         self._dialogs: dict[int, Dialog] = {}
+        self._run = os.urandom(4).hex()
+        """In Call-IDs, which nobody else is to guess or to have used before."""
+        self._asked: dict[int, tuple[float, str]] = {}
+        self._told: list[tuple[int, str]] = []
 
     def call(self, addresses: list[tuple[str, int]], offers: Sequence[str] = ()) -> list[tuple[str, int]]:
         """One call a phone; where each is to send.
@@ -58,6 +65,34 @@ class Callers:
         """The message that answered a call."""
         return self._dialogs[n].answer
 
+    # One by one, without waiting (:class:`.browsers.Entrance`)
+
+    def ask(self, number: int, offer: str) -> None:
+        self._asked[number] = (time.monotonic(), offer)
+        self._send("INVITE", number, offer)
+
+    def told(self) -> list[tuple[int, str]]:
+        self._socket.setblocking(False)
+        while True:
+            try:
+                data = self._socket.recv(65536)
+            except BlockingIOError:
+                break
+            self._take(data.decode())
+        now = time.monotonic()
+        for number, (last, offer) in self._asked.items():
+            if now - last > AGAIN:
+                self._asked[number] = (now, offer)
+                self._send("INVITE", number, offer)
+        told, self._told = self._told, []
+        return told
+
+    def reply(self, number: int, answer: str) -> None:
+        raise NotImplementedError("in SIP it is we who offer here")
+
+    def call_id(self, number: int) -> str:
+        return f"{number}@{self._run}"
+
     def hang_up(self) -> None:
         for n in self._dialogs:
             self._send("BYE", n)
@@ -74,29 +109,44 @@ class Callers:
                 message = self._socket.recv(65536).decode()
             except TimeoutError:
                 return
-            status = re.match(r"SIP/2\.0 (\d+)", message)
-            number = int(_field(message, "Call-ID").split("@")[0])
-            if status is None or "INVITE" not in _field(message, "CSeq") or status[1].startswith("1"):
-                continue
-            if status[1] != "200":
+            number, status = self._take(message)
+            if status >= 300:
                 raise OSError(f"a call was refused: {message.splitlines()[0]}")
-            host, port = re.search(r"c=IN IP4 (\S+)", message), re.search(r"m=audio (\d+)", message)
-            if host is None or port is None:
-                raise OSError("an answer has no audio")
-            self._dialogs[number] = Dialog(message, (host[1], int(port[1])))
-            self._send("ACK", number)
 
-    def _send(self, method: str, n: int, body: str = "") -> None:
+    def _take(self, message: str) -> tuple[int, int]:
+        """A message; of which call it is, and the final status of its INVITE if it is one, 0 if not."""
+        first = re.match(r"SIP/2\.0 (\d+)", message)
+        number = int(_field(message, "Call-ID").split("@")[0])
+        if first is None or "INVITE" not in _field(message, "CSeq") or first[1].startswith("1"):
+            return number, 0
+        status = int(first[1])
+        asked = self._asked.pop(number, None)
+        if status >= 300:
+            self._send("ACK", number, to=_field(message, "To"))
+            if asked is not None:
+                self._told.append((number, message.splitlines()[0]))
+            return number, status
+        host, port = re.search(r"c=IN IP4 (\S+)", message), re.search(r"m=audio (\d+)", message)
+        if host is None or port is None:
+            raise OSError("an answer has no audio")
+        self._dialogs[number] = Dialog(message, (host[1], int(port[1])))
+        self._send("ACK", number)
+        if asked is not None:
+            self._told.append((number, message.split("\r\n\r\n", 1)[1]))
+        return number, status
+
+    def _send(self, method: str, n: int, body: str = "", *, to: str = "") -> None:
         held = self._dialogs.get(n)
-        uri, to = f"sip:{self._room}@127.0.0.1:{self._target}", f"<sip:{self._room}@127.0.0.1>"
+        uri, to = f"sip:{self._room}@127.0.0.1:{self._target}", to or f"<sip:{self._room}@127.0.0.1>"
+        branch = f"{self._run}{'INVITE' if method == 'ACK' and held is None else method}{n}"  # RFC 3261 §17.1.1.3
         if held is not None:
             uri, to = _field(held.answer, "Contact").split("<")[1].split(">")[0], _field(held.answer, "To")
         lines = [
             f"{method} {uri} SIP/2.0",
-            f"Via: SIP/2.0/UDP 127.0.0.1:{self._own};branch=z9hG4bK{method}{n};rport",
+            f"Via: SIP/2.0/UDP 127.0.0.1:{self._own};branch=z9hG4bK{branch};rport",
             f"From: <sip:{n}@127.0.0.1>;tag={n}",
             f"To: {to}",
-            f"Call-ID: {n}@bench",
+            f"Call-ID: {self.call_id(n)}",
             f"CSeq: {2 if method == 'BYE' else 1} {method}",
             f"Contact: <sip:bench@127.0.0.1:{self._own}>",
             "Max-Forwards: 70",

@@ -120,11 +120,14 @@ class Crowd:
 
     def aim(self, targets: list[tuple[str, int]]) -> None:
         """Where each phone sends: (host, port) of the server."""
-        for i, (host, port) in enumerate(targets):
-            words = address_words(host, port).view(np.uint8)
-            name = self._names[i].view(np.uint8)
-            name[0:2] = np.frombuffer(int(socket.AF_INET).to_bytes(2, "little"), np.uint8)
-            name[2:4], name[4:8] = words[2:4], words[20:24]
+        for i, target in enumerate(targets):
+            self.aim_one(i, target)
+
+    def aim_one(self, phone: int, target: tuple[str, int]) -> None:
+        words = address_words(*target).view(np.uint8)
+        name = self._names[phone].view(np.uint8)
+        name[0:2] = np.frombuffer(int(socket.AF_INET).to_bytes(2, "little"), np.uint8)
+        name[2:4], name[4:8] = words[2:4], words[20:24]
 
     def encrypt(self, keys: list[bytes], suite: str = "AES_CM_128_HMAC_SHA1_80") -> None:
         """Send SRTP from now on; one master key and salt a phone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,13 +21,14 @@ class WholeServer:
     def __init__(self, port: int, *, cpu: int = 0, settings: str = "") -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         folder = Path(self._folder.name)
+        _free(port)
         (folder / "visiopont.toml").write_text(settings)
-        self.sip, self._http = port, port + 1
+        self.sip, self.http = port, port + 1
         self.log = folder / "log"
         pin = ["taskset", "-c", str(cpu)] if shutil.which("taskset") else []
         command = [
             *(*pin, sys.executable, "-m", "server.cli", "serve", "--config", str(folder / "visiopont.toml")),
-            *("--sip", f"udp:127.0.0.1:{self.sip}", "--http", f"127.0.0.1:{self._http}"),
+            *("--sip", f"udp:127.0.0.1:{self.sip}", "--http", f"127.0.0.1:{self.http}"),
             *("--media-ports", f"{port + 2}-{port + 65}", "--workers", "1", "--data", str(folder / "data")),
             *(() if "[video]" in settings else ("--video-ports", "")),
         ]
@@ -42,7 +44,7 @@ class WholeServer:
         end = time.monotonic() + 30
         while time.monotonic() < end and self._process.poll() is None:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self._http}/", timeout=1):
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/", timeout=1):
                     return
             except urllib.error.HTTPError:
                 return
@@ -60,3 +62,9 @@ class WholeServer:
             self._process.kill()
             self._process.wait(5)
         self._folder.cleanup()
+
+
+def _free(port: int) -> None:
+    """Raises OSError: somebody else has it, and would be measured."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", port))
