@@ -8,6 +8,8 @@ import av
 import numpy as np
 import pytest
 
+from bridge.media.codecs import EncoderSettings
+from bridge.media.codecs.opus import OpusEncoder
 from bridge.worker import protocol as say
 from bridge.worker.protocol import CodecSpec, DropRoom, DropStream, SetRoom, Silent, Trouble
 from tests.worker.phones import CODECS, NOISE, Bridge, heard, noise, sine, strength, talk
@@ -343,3 +345,24 @@ def test_a_clock_that_is_off_is_followed_without_a_step(bridge: Bridge, codec: s
         return
     level = np.sqrt((pcm.reshape(-1, 320).astype(float) ** 2).mean(axis=1))
     assert level.min() > 0.6 * np.median(level)
+
+
+def test_losses_that_fec_tells_of_cost_one_step_in_time_and_no_more(bridge: Bridge) -> None:
+    a, _ = bridge.phone("OPUS"), bridge.phone("L16")
+    a._encoder = OpusEncoder(EncoderSettings(bitrate=32000, fec=True))
+    a._encoder.adapt(0.1, None)
+    voice = sum(sine(170.0 * n, 48000, 600, 9000 / n) for n in range(1, 9))
+    voice = (voice * np.abs(np.sin(np.arange(voice.size) / 8000)).reshape(voice.shape)).astype(np.int16)
+    lost = {60, *range(100, 600, 50), *range(101, 600, 50)}
+    for n, block in enumerate(voice):
+        if n in lost:
+            a.encode(block)
+            a.sequence += 1
+            a.timestamp += 960
+        else:
+            a.send(block)
+        bridge.step()
+    row, jitter = bridge.beat.table.rows[1], bridge.beat._jitter
+    assert jitter.recoverable[row]
+    assert jitter.concealed[row] == len(lost) + 1
+    assert jitter.delay[row] <= 0.021  # as deep as it must be for that, counted from the beat

@@ -8,7 +8,7 @@ import pytest
 from bridge.media.dtmf import EventReceiver, InbandDetector, tones
 from bridge.worker import protocol as say
 from bridge.worker.protocol import CodecSpec, Key, Trouble
-from tests.worker.phones import CN, EVENT, Bridge, heard, press, sine, strength, talk
+from tests.worker.phones import CN, EVENT, Bridge, heard, noise, press, sine, strength, talk
 
 # ------------------------------------------------------------------------------------ silence
 
@@ -41,6 +41,27 @@ def test_comfort_noise_in_is_heard_as_noise_of_that_level(bridge: Bridge) -> Non
     assert 0.3 < np.sqrt(np.mean(tail**2)) / (32768 * 10 ** (-50 / 20)) < 1.5
     talk(bridge, {0: sine(700, 8000, 10)})
     assert strength(heard(b)[-1600:], 700, 16000) > 6500
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "G722", "OPUS"])
+def test_a_voice_that_came_too_deep_is_shortened_where_it_pauses(bridge: Bridge, codec: str) -> None:
+    a, _ = bridge.phone(codec), bridge.phone("L16")
+    said = noise(400, a.rate)
+    pause = np.arange(400) % 37 >= 31
+    said[pause] //= 1000
+    delay, deep = bridge.beat._jitter.delay, []
+    for n in range(400):
+        if n not in (54, 55):  # what they should have brought comes with the next
+            for block in said[n - 2 * (n == 56) : n + 1]:
+                a.send(block)
+        bridge.step()
+        deep.append(float(delay[bridge.beat.table.rows[1]]))
+    steps = np.flatnonzero(np.diff(deep) < -0.01)
+    assert max(deep) > 0.039
+    assert deep[-1] < 0.021
+    assert len(steps) == 1
+    # Heard two packets after it came; the one before it was as quiet.
+    assert pause[steps[0] + 1 - 2 : steps[0] + 1].all()
 
 
 def test_opus_dtx_pauses_cost_no_packets_and_no_time(bridge: Bridge) -> None:
