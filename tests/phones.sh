@@ -9,6 +9,9 @@ have linphonec || need="$need linphone-cli"
 have sipp || need="$need sip-tester"
 have svmap || have sipvicious_svmap || need="$need sipvicious"
 have chromium || need="$need chromium"
+have turnserver || need="$need coturn"
+have gst-inspect-1.0 && gst-inspect-1.0 --exists webrtcbin && /usr/bin/python3 -c "import gi; gi.require_version('GstWebRTC', '1.0')" 2>/dev/null ||
+  need="$need gstreamer1.0-tools gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gir1.2-gst-plugins-bad-1.0 python3-gst-1.0"
 have sox || need="$need sox"
 have espeak-ng || need="$need espeak-ng"
 for language in fr en; do
