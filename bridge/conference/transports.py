@@ -176,7 +176,7 @@ class Transports:
         for kind, known in leg.transports.items():
             ours = self._described(leg, port, self._gateway.offer(known.id, now, restart=True))
             carrier = self._number() if known.carrier else 0
-            known.there = replace(known, port=port, ours=ours, carrier=carrier, remote=None, told=None)
+            known.there = replace(known, port=port, ours=ours, carrier=carrier, remote=None, told=None, there=None)
             found[kind] = known.there
         return found
 
