@@ -104,11 +104,14 @@ class Congestion:
         understand that (REMB, TMMBR)."""
         table = self._beat.table
         self._measure(now)
+        seen_rows = table.watched | table.forwarded
+        wanted = np.where(seen_rows, np.minimum(self._bits, SEEN_BITS), UNSEEN_BITS)
+        # Browsers take a REMB for all of their transport, whichever SSRC it names.
+        sums = np.bincount(table.transport, np.where(table.live & table.heard, wanted, 0.0), len(wanted))
         due = table.live & table.heard & (now - self._asked >= REMB_EVERY)
         for row in due.nonzero()[0].tolist():
             spec = table.specs[int(table.stream[row])]
-            seen = bool(table.watched[row] or table.forwarded[row])
-            bits = int(min(self._bits[row], SEEN_BITS)) if seen else UNSEEN_BITS
+            seen, bits = bool(seen_rows[row]), int(sums[table.transport[row]])
             ours, theirs = int(table.ssrc[row]), int(table.remote_ssrc[row])
             if spec.remb:
                 self._asked[row] = now

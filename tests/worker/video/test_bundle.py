@@ -225,6 +225,23 @@ def test_who_drops_one_section_keeps_the_other(booth: Booth) -> None:
     a.close()
 
 
+def test_a_section_that_nobody_sees_leaves_the_other_its_bits(booth: Booth) -> None:
+    """A browser takes REMB for the whole of its transport, whichever SSRC it names."""
+    booth.room(look=VideoLook("single"), width=640, height=360)
+    sections = [browser(booth, mid, size=SMALL, rate=15) for mid in "123"]
+    booth.tell(*(each.bundled(remb=True) for each in sections))
+    booth.run(9.0)
+    assert booth.beat.table.watched[list(booth.beat.table.rows.values())].sum() == 2  # the speaker sees another one
+    told = [
+        message.bitrate
+        for each in sections
+        for packet in each.reports
+        if isinstance(packet, rtcp.Feedback) and isinstance(message := feedback.read(packet), feedback.Remb)
+    ]
+    assert told
+    assert min(told) > 1_900_000
+
+
 def test_packets_of_no_section_are_counted_and_dropped(booth: Booth) -> None:
     booth.room(look=GRID, width=640, height=360)
     a, b = browser(booth, "1", size=SMALL), browser(booth, "2", size=SMALL)
