@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from .test_real import BEN, BLUE, DEVICE, RED, join, open_room, served
 __all__ = ["join", "served"]
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 COME = """
-async ([room, howMany]) => {
+async ([room, howMany, name]) => {
   const { Phone } = await import("/client/signalling.js");
   const about = await (await fetch(`/r/${room}/about`)).json();
   const media = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
@@ -24,7 +25,7 @@ async ([room, howMany]) => {
   phone.start();
   await phone.ready(5000);
   const call = phone.call({
-    sip: about.sip, name: "Anna", token: null, language: "en", video: true, iceServers: [],
+    sip: about.sip, name, token: null, language: "en", video: true, iceServers: [],
     tracks: { microphone: media.getAudioTracks()[0], camera: media.getVideoTracks()[0] },
   });
   await new Promise((go) => call.addEventListener("accepted", go, { once: true }));
@@ -53,6 +54,8 @@ async ([room, howMany]) => {
   };
 }
 """
+PORT = r"call.connection.remoteDescription.sdp.match(/a=candidate:.* (\d+) typ/)[1]"
+"""Where the bridge takes its media."""
 COLOUR = """
 (place) => {
   const { video } = tiles[place];
@@ -65,14 +68,16 @@ COLOUR = """
 """
 
 
-@pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Bridge]:
+@contextmanager
+def running(directory: Path, workers: int, command: str) -> Iterator[Bridge]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VISIOPONT_WEBRTC__PORT", str(free_ports(2)))
+        for section in ("MEDIA", "VIDEO"):
+            patch.setenv(f"VISIOPONT_{section}__WORKERS", str(workers))
         ports = [free_ports(32), free_ports(32)]
         flags = ["--media-ports", f"{ports[0]}-{ports[0] + 31}", "--video-ports", f"{ports[1]}-{ports[1] + 31}"]
-        with bridge(tmp_path, *flags, command="demo") as running:
-            yield running
+        with bridge(directory, *flags, command=command) as found:
+            yield found
 
 
 def wish(page: Any, *wishes: dict[str, Any], composed: bool = True) -> None:
@@ -93,12 +98,14 @@ def shows(page: Any, place: int, participant: int, seconds: float = 20.0) -> Non
     until(page, f"last('tiles')?.shows[tiles[{place}].mid] === {participant}", seconds)
 
 
-def enter(visit: Callable[..., Any], served: Bridge, room: str, tiles: int) -> Any:
+def enter(
+    visit: Callable[..., Any], served: Bridge, room: str, tiles: int, name: str = "Anna", colour: str = RED
+) -> Any:
     page = visit("about:blank")
-    page.context.add_init_script(DEVICE % [600, RED])
+    page.context.add_init_script(DEVICE % [600, colour])
     page.goto(f"{served.http}/r/{room}")
     until(page, "window.JsSIP")
-    page.evaluate(COME, [room, tiles])
+    page.evaluate(COME, [room, tiles, name])
     until(page, "window.last('welcome')")
     return page
 
@@ -152,10 +159,31 @@ def test_a_browser_sees_another_in_a_tile(
     assert lines == 3, "the m-line is used again"
 
 
-def test_whoever_is_painted_here_can_not_be_forwarded(visit: Callable[..., Any], demo: Bridge) -> None:
-    page = enter(visit, demo, "demo", 1)
-    wish(page, {"participant": 0})
-    until(page, "last('roster')?.participants.length > 1")
-    wish(page, {"participant": page.evaluate("last('roster').participants.find((each) => !each.you && each.video).id")})
-    until(page, "last('tiles')?.reasons[tiles[0].mid] === 'absent'", 20.0)
-    until(page, "decoded('1').then((now) => now > 5)", 20.0)
+def test_whoever_is_painted_here_can_not_be_forwarded(visit: Callable[..., Any], tmp_path: Path) -> None:
+    with running(tmp_path, 1, "demo") as served:
+        page = enter(visit, served, "demo", 1)
+        other = "last('roster')?.participants.find((each) => !each.you && each.video)?.id"
+        wish(page, {"participant": until(page, other)})
+        until(page, "last('tiles')?.reasons[tiles[0].mid] === 'absent'", 20.0)
+        until(page, "decoded('1').then((now) => now > 5)", 20.0)
+        page.close()
+
+
+def test_tiles_go_on_at_another_worker(visit: Callable[..., Any], tmp_path: Path) -> None:
+    """Whoever is moved to a room there is offered the same lines at another address."""
+    with running(tmp_path, 2, "serve") as served:
+        rooms = [open_room(served, name) for name in ("here", "there")]
+        anna, ben = enter(visit, served, rooms[0], 1), enter(visit, served, rooms[1], 1, name="Ben", colour=BLUE)
+        before = anna.evaluate(PORT)
+        blue, me = number(ben, "Ben"), number(anna, "Anna")
+        wish(anna, {"participant": 0, "height": 360})
+        moved = served.post(f"/api/v1/rooms/{rooms[0]}/participants/{me}/move", {"room": rooms[1]})
+        assert moved.status_code < 300, moved.text
+        until(anna, f"last('welcome').room === '{rooms[1]}'")
+        until(anna, f"{PORT} !== '{before}'")
+        shows(anna, 0, blue)
+        until(anna, f"({COLOUR})(0) === 'blue'", 20.0)
+        wish(anna, {"participant": blue})
+        until(anna, "decoded(tiles[0].mid).then((now) => now > 20)", 20.0)
+        anna.close()
+        ben.close()
