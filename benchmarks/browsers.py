@@ -41,6 +41,7 @@ TEND_EVERY = 5
 REPORT_EVERY = 50
 """Steps between two times that reports are made; each row's turn comes once a second."""
 FEEDBACK_STEPS = 10
+KEYFRAME_WANTED = {(rtcp.PSFB, feedback.PLI), (rtcp.PSFB, feedback.FIR)}
 TALK, QUIET = 0x80 | 30, 127
 """RFC 6464 levels with and without voice."""
 
@@ -406,8 +407,8 @@ class Browsers(Crowd):
             for packet in packets:
                 if isinstance(packet, rtcp.SenderReport):
                     self.streams.reported(packet.ssrc, packet.ntp, now)
-                elif isinstance(packet, rtcp.Feedback) and packet.kind == rtcp.PSFB and rows[n] in self.cameras:
-                    if packet.fmt in (feedback.PLI, feedback.FIR):
+                elif isinstance(packet, rtcp.Feedback) and int(rows[n]) in self.cameras:
+                    if (packet.kind, packet.fmt) in KEYFRAME_WANTED:
                         self.cameras[int(rows[n])].refresh(now)
 
 

@@ -1,4 +1,5 @@
-"""Many callers by real SIP: one socket that places N calls, each with the media address of a phone of the crowd."""
+"""Many callers by real SIP: one socket that places N calls, each with the media address of a phone of the crowd; or
+one WebSocket each, as browsers call."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from .sockets import Sockets
 
 PACE = 0.004
 """Seconds between two INVITEs: 250 a second."""
@@ -34,7 +37,8 @@ class Callers:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self._socket.bind(("127.0.0.1", 0))
-        self._own = self._socket.getsockname()[1]
+        own = self._socket.getsockname()[1]
+        self._via, self._contact = f"UDP 127.0.0.1:{own}", f"sip:bench@127.0.0.1:{own}"
         self._dialogs: dict[int, Dialog] = {}
         self._run = os.urandom(4).hex()
         """In Call-IDs, which nobody else is to guess or to have used before."""
@@ -109,7 +113,7 @@ class Callers:
                 message = self._socket.recv(65536).decode()
             except TimeoutError:
                 return
-            number, status = self._take(message)
+            _, status = self._take(message)
             if status >= 300:
                 raise OSError(f"a call was refused: {message.splitlines()[0]}")
 
@@ -143,18 +147,48 @@ class Callers:
             uri, to = _field(held.answer, "Contact").split("<")[1].split(">")[0], _field(held.answer, "To")
         lines = [
             f"{method} {uri} SIP/2.0",
-            f"Via: SIP/2.0/UDP 127.0.0.1:{self._own};branch=z9hG4bK{branch};rport",
+            f"Via: SIP/2.0/{self._via};branch=z9hG4bK{branch};rport",
             f"From: <sip:{n}@127.0.0.1>;tag={n}",
             f"To: {to}",
             f"Call-ID: {self.call_id(n)}",
             f"CSeq: {2 if method == 'BYE' else 1} {method}",
-            f"Contact: <sip:bench@127.0.0.1:{self._own}>",
+            f"Contact: <{self._contact}>",
             "Max-Forwards: 70",
             *(["Content-Type: application/sdp"] if body else []),
             f"Content-Length: {len(body)}",
         ]
         message = "\r\n".join(lines) + "\r\n\r\n" + body
-        self._socket.sendto(message.encode(), ("127.0.0.1", self._target))
+        self._put(n, message.encode())
+
+    def _put(self, n: int, message: bytes) -> None:
+        self._socket.sendto(message, ("127.0.0.1", self._target))
+
+
+class WebCallers(Callers):
+    """The same over WebSockets (RFC 7118), one a caller, which are open before they call, as a page has it."""
+
+    def __init__(self, port: int, http: int, n: int, room: str = "bench") -> None:
+        super().__init__(port, room)
+        self._sockets = Sockets(http, "/sip", "sip")
+        self._via, self._contact = "WS bench.invalid", "sip:bench@bench.invalid;transport=ws"
+        for number in range(n):
+            self._sockets.open(number)
+
+    def told(self) -> list[tuple[int, str]]:
+        for _, text in self._sockets.read():
+            if text:
+                self._take(text.decode())
+        told, self._told = self._told, []
+        return told
+
+    def hang_up(self) -> None:
+        for n in self._dialogs:
+            self._send("BYE", n)
+        self._sockets.close()
+        self._socket.close()
+
+    def _put(self, n: int, message: bytes) -> None:
+        self._sockets.say(n, message)
 
 
 def _offer(host: str, port: int) -> str:

@@ -17,7 +17,7 @@ from .descriptions import CAMERA, LAYERS, MID, RID, TRANSPORT, VP8
 
 RATE = 30
 CLIP = 150
-"""Frames that are sent over and over, the first a keyframe. A browser sends one when it is asked; this one every 5 s."""
+"""Frames that are sent over and over, the first a keyframe. Browsers send one when asked; this does so each 5 s too."""
 ASKED = 0.5
 """Seconds from a keyframe to the next that is asked for."""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import sounds
 from .browsers import Browsers, Entrance, Peer, Ran
-from .callers import Callers
+from .callers import WebCallers
 from .crowd import Script
 from .descriptions import OPUS, Wish
 from .pages import Pages
@@ -123,7 +123,7 @@ def load(gathering: Gathering, *, port: int, cpu: int, seconds: float) -> dict[s
     """One run: all join at once, settle, and are counted."""
     with served(port, cpu=cpu) as server:
         wishes = gathering.wishes
-        callers = Callers(server.sip)
+        callers = WebCallers(server.sip, server.http, len(wishes))
         crowd = Browsers(wishes, callers, speech(wishes))
         pages = Pages(server.http)
         try:
@@ -149,7 +149,7 @@ def load(gathering: Gathering, *, port: int, cpu: int, seconds: float) -> dict[s
     return found
 
 
-def _attend(crowd: Browsers, pages: Pages, callers: Callers, gathering: Gathering):  # type: ignore[no-untyped-def]
+def _attend(crowd: Browsers, pages: Pages, callers: WebCallers, gathering: Gathering):  # type: ignore[no-untyped-def]
     """Opens the pages' sockets, one at a time, reads them, and asks for tiles as soon as it is known who talks."""
     waiting = [peer.number for peer in crowd.peers if peer.keyed]
     asked: set[int] = set()
@@ -222,7 +222,7 @@ def idle_joins(n: int, joiners: int, *, port: int, cpu: int) -> dict[str, float]
     """A small session, three of whom talk; others join it one after the other, each when the one before has both."""
     with served(port, cpu=cpu) as server:
         wishes = Gathering(n + joiners).wishes
-        callers = Callers(server.sip)
+        callers = WebCallers(server.sip, server.http, len(wishes))
         crowd = Browsers(wishes, callers, speech(wishes))
         try:
             crowd.talk(range(TALKERS))
@@ -238,6 +238,6 @@ def idle_joins(n: int, joiners: int, *, port: int, cpu: int) -> dict[str, float]
     return stages(late) | {"refused": float(sum(bool(peer.refused) for peer in late))}
 
 
-def entrance_of(callers: Callers) -> Entrance:
+def entrance_of(callers: WebCallers) -> Entrance:
     """For a checker of types."""
     return callers
