@@ -118,13 +118,15 @@ class Ran:
 class Browsers(Crowd):
     """N peer connections. :meth:`join`, then :meth:`watch`."""
 
-    def __init__(self, wishes: Sequence[Wish], entrance: Entrance, script: Script) -> None:
+    def __init__(self, wishes: Sequence[Wish], entrance: Entrance, script: Script, *, host: str = "127.0.0.1") -> None:
         """
         Args:
+            host: of their candidates.
             script: what each says; those without audio say nothing. Who talks has a level.
         """
         n = len(wishes)
         super().__init__(n, sockets=n)
+        self.addresses = [(host, port) for _, port in self.addresses]
         self._control["spec"] = 0  # from whichever address leads there, as all else that is sent
         self.peers = [Peer(number, wish) for number, wish in enumerate(wishes)]
         self._entrance, self._script = entrance, script
@@ -281,7 +283,8 @@ class Browsers(Crowd):
         self._joining.append(peer)
         text = ""
         if not peer.wish.answers:
-            text = descriptions.offer(peer.number, self._identity, peer.wish, int(self.ssrc[peer.number]))
+            row = peer.number
+            text = descriptions.offer(row, self._identity, peer.wish, int(self.ssrc[row]), self.addresses[row])
         self._entrance.ask(peer.number, text)
 
     def _tend(self, now: float) -> None:
@@ -294,7 +297,8 @@ class Browsers(Crowd):
             peer.remote, peer.answered = descriptions.read(text), now
             self.aim_one(number, peer.remote.address)
             if peer.wish.answers:
-                self._entrance.reply(number, descriptions.answer(number, self._identity, text))
+                said = descriptions.answer(number, self._identity, text, self.addresses[number])
+                self._entrance.reply(number, said)
             if peer.remote.transport:
                 self.streams.number(number, peer.remote.transport, now)
         for peer in self._joining:
@@ -407,9 +411,9 @@ class Browsers(Crowd):
             for packet in packets:
                 if isinstance(packet, rtcp.SenderReport):
                     self.streams.reported(packet.ssrc, packet.ntp, now)
-                elif isinstance(packet, rtcp.Feedback) and int(rows[n]) in self.cameras:
-                    if (packet.kind, packet.fmt) in KEYFRAME_WANTED:
-                        self.cameras[int(rows[n])].refresh(now)
+                wanted = isinstance(packet, rtcp.Feedback) and (packet.kind, packet.fmt) in KEYFRAME_WANTED
+                if wanted and int(rows[n]) in self.cameras:
+                    self.cameras[int(rows[n])].refresh(now)
 
 
 def _compounds(said: list[tuple[int, bytes]]) -> Compounds:

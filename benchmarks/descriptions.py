@@ -48,11 +48,12 @@ class Remote:
     """Id of the transport-wide number; 0: it sends none."""
 
 
-def offer(number: int, identity: Identity, wish: Wish, ssrc: int) -> str:
+def offer(number: int, identity: Identity, wish: Wish, ssrc: int, address: tuple[str, int]) -> str:
+    """``address``: of its candidate."""
     lines = []
     if wish.audio:
         lines.append(
-            f"m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}\r\n{_common(number, identity)}a=mid:0\r\na=sendrecv\r\n"
+            f"m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}\r\n{_common(number, identity, address)}a=mid:0\r\na=sendrecv\r\n"
             f"a=extmap:{LEVEL} urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
             f"a=rtpmap:{OPUS} opus/48000/2\r\na=fmtp:{OPUS} minptime=10;useinbandfec=1\r\n"
             f"a=ssrc:{ssrc} cname:b{number}\r\n"
@@ -60,7 +61,8 @@ def offer(number: int, identity: Identity, wish: Wish, ssrc: int) -> str:
     directions = ([wish.video] if wish.video else []) + ["recvonly"] * wish.tiles
     for n, direction in enumerate(directions, int(CAMERA)):
         lines.append(
-            f"m=video 9 UDP/TLS/RTP/SAVPF {VP8} {RTX}\r\n{_common(number, identity)}a=mid:{n}\r\na={direction}\r\n"
+            f"m=video 9 UDP/TLS/RTP/SAVPF {VP8} {RTX}\r\n{_common(number, identity, address)}"
+            f"a=mid:{n}\r\na={direction}\r\n"
             f"a=extmap:{TRANSPORT} {TRANSPORT_URI}\r\n"
             f"a=extmap:{RID} urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n"
             f"a=rtpmap:{VP8} VP8/90000\r\na=rtcp-fb:{VP8} transport-cc\r\na=rtcp-fb:{VP8} ccm fir\r\n"
@@ -74,14 +76,14 @@ def offer(number: int, identity: Identity, wish: Wish, ssrc: int) -> str:
     return _head(number, mids) + "".join(lines)
 
 
-def answer(number: int, identity: Identity, theirs: str) -> str:
+def answer(number: int, identity: Identity, theirs: str, address: tuple[str, int]) -> str:
     """To an offer in which they send pictures and nothing else."""
     lines, mids = [], []
     for section in theirs.split("\r\nm=")[1:]:
         mids.append(re.search(r"a=mid:(\S+)", section)[1])  # type: ignore[index]
         kept = re.findall(r"^a=(?:rtpmap|fmtp|rtcp-fb|extmap):.*$", section.replace("\r", ""), re.MULTILINE)
         lines.append(
-            f"m={section.splitlines()[0]}\r\n{_common(number, identity, setup='active', mid=False)}"
+            f"m={section.splitlines()[0]}\r\n{_common(number, identity, address, setup='active', mid=False)}"
             f"a=mid:{mids[-1]}\r\na=recvonly\r\n" + "".join(f"{line}\r\n" for line in kept)
         )
     return _head(number, mids) + "".join(lines)
@@ -110,10 +112,13 @@ def _head(number: int, mids: list[str]) -> str:
     )
 
 
-def _common(number: int, identity: Identity, *, setup: str = "actpass", mid: bool = True) -> str:
+def _common(
+    number: int, identity: Identity, address: tuple[str, int], *, setup: str = "actpass", mid: bool = True
+) -> str:
     return (
         f"c=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:{ufrag(number)}\r\na=ice-pwd:{'p' * 24}\r\n"
         f"a=fingerprint:{identity.fingerprint}\r\na=setup:{setup}\r\na=rtcp-mux\r\n"
+        f"a=candidate:1 1 udp 2130706431 {address[0]} {address[1]} typ host\r\n"
         + (f"a=extmap:{MID} urn:ietf:params:rtp-hdrext:sdes:mid\r\n" if mid else "")
     )
 

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .processes import family
 
@@ -21,6 +21,10 @@ LIBRARIES = Path("/usr/lib/x86_64-linux-gnu/janus")
 
 class JanusServer:
     """One Janus process with one room."""
+
+    PLUGINS: ClassVar[tuple[str, ...]] = ("audiobridge",)
+    MEDIA: ClassVar[str] = ""
+    """A section of its configuration."""
 
     def __init__(self, ports: range, *, cpu: int = 0, rate: int = 8000) -> None:
         if not shutil.which("janus"):
@@ -97,7 +101,9 @@ class JanusServer:
     def _configure(self, folder: Path, ports: range) -> None:
         for kind in ("plugins", "transports", "events", "loggers"):
             (folder / kind).mkdir()
-        (folder / "plugins" / "libjanus_audiobridge.so").symlink_to(LIBRARIES / "plugins" / "libjanus_audiobridge.so")
+        for plugin in self.PLUGINS:
+            name = f"libjanus_{plugin}.so"
+            (folder / "plugins" / name).symlink_to(LIBRARIES / "plugins" / name)
         (folder / "transports" / "libjanus_pfunix.so").symlink_to(LIBRARIES / "transports" / "libjanus_pfunix.so")
         (folder / "janus.jcfg").write_text(
             "general: {\n"
@@ -105,7 +111,7 @@ class JanusServer:
             f'  transports_folder = "{folder}/transports"\n  events_folder = "{folder}/events"\n'
             f'  loggers_folder = "{folder}/loggers"\n  debug_level = 1\n  session_timeout = 0\n'
             '  interface = "127.0.0.1"\n'
-            "}\nnat: {\n  ice_lite = true\n}\n"
+            "}\nnat: {\n  ice_lite = true\n}\n" + self.MEDIA.format(ports=ports)
         )
         (folder / "janus.plugin.audiobridge.jcfg").write_text(
             f'general: {{\n  rtp_port_range = "{ports.start}-{ports.stop}"\n  local_ip = "127.0.0.1"\n}}\n'
@@ -132,8 +138,8 @@ class JanusServer:
             return sock
         raise OSError("janus opened no API")
 
-    def _attach(self) -> int:
-        asked = {"janus": "attach", "session_id": self._session, "plugin": "janus.plugin.audiobridge"}
+    def _attach(self, plugin: str = "audiobridge") -> int:
+        asked = {"janus": "attach", "session_id": self._session, "plugin": f"janus.plugin.{plugin}"}
         return int(self._ask(asked)["data"]["id"])
 
     def _ask(self, request: dict[str, Any], *, event: bool = False) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
 import threading
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -15,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import sounds
-from .browsers import Browsers, Entrance, Peer, Ran
+from .browsers import Browsers, Peer, Ran
 from .callers import WebCallers
 from .crowd import Script
 from .descriptions import OPUS, Wish
+from .janus_rooms import JanusRooms
 from .pages import Pages
 from .processes import cpu_seconds
 from .server import WholeServer
@@ -26,7 +28,9 @@ from .server import WholeServer
 SIZES = (50, 100, 200)
 TALKERS = 3
 """Who have cameras too."""
-TILES = 3
+HEIGHTS = (360, 180, 180)
+"""Of the tiles: whoever speaks, and two more."""
+TILES = len(HEIGHTS)
 RATE = 30.0
 """Pictures a second of a camera."""
 SETTLE = 5.0
@@ -173,8 +177,8 @@ def _attend(crowd: Browsers, pages: Pages, callers: WebCallers, gathering: Gathe
 
 
 def _tiles(others: list[int]) -> dict[str, object]:
-    """Whoever speaks, large, and two more."""
-    shown = [(0, 360), *((participant, 180) for participant in others[: TILES - 1])]
+    """Whoever speaks, and others."""
+    shown = list(zip((0, *others), HEIGHTS, strict=False))
     tiles = [
         {"mid": str(2 + n), "participant": participant, "height": height, "paused": False}
         for n, (participant, height) in enumerate(shown)
@@ -238,6 +242,34 @@ def idle_joins(n: int, joiners: int, *, port: int, cpu: int) -> dict[str, float]
     return stages(late) | {"refused": float(sum(bool(peer.refused) for peer in late))}
 
 
-def entrance_of(callers: WebCallers) -> Entrance:
-    """For a checker of types."""
-    return callers
+def janus(n: int, *, port: int, cpu: int, seconds: float) -> dict[str, float]:
+    """The same participants in Janus' rooms: sound mixed, pictures forwarded. Ports: 3 a participant."""
+    server = JanusRooms(range(port, port + 3 * n + 16), n, cameras=min(TALKERS, n), heights=HEIGHTS, cpu=cpu)
+    try:
+        wishes = server.wishes
+        crowd = Browsers(wishes, server, speech(wishes), host=own_address())
+        try:
+            crowd.talk(range(min(TALKERS, n)))
+            publishers = n + min(TALKERS, n)
+            took = crowd.join(range(publishers))
+            crowd.pass_time(0.5)  # who publishes is there when their media is, and not before
+            took += crowd.join(range(publishers, len(wishes)))
+            crowd.pass_time(SETTLE + n / 50)
+            ran = crowd.watch(lambda: [cpu_seconds(server.pids)], seconds)
+        finally:
+            crowd.close()
+    finally:
+        server.stop()
+    found = figures(ran, crowd.peers)
+    return found | {"joins_per_second": n / took if took else 0.0}
+
+
+def own_address() -> str:
+    """One that is not loopback's, which Janus leaves out of its candidates. Packets to it stay on this machine.
+
+    Raises:
+        OSError: there is none.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("192.0.2.1", 9))  # nothing is sent
+        return str(sock.getsockname()[0])
