@@ -27,6 +27,9 @@ SHOWN = (
     ("latency_p99_ms", "delay p99", 1.0),
     ("kb_per_participant", "kB each", 1.0),
     ("failed", "failed", 1.0),
+    ("fps_least", "pictures/s, least", 1.0),
+    ("heard_p50_ms", "sound p50", 1.0),
+    ("seen_p50_ms", "picture p50", 1.0),
 )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from bridge.worker.protocol import Report, SetRoom
 
-from . import calls, compose, glass, sounds
+from . import calls, compose, glass, sounds, webrtc
 from .callers import Callers
 from .crowd import Crowd, Outcome, stay_on
 from .echo import EchoServer
@@ -394,6 +394,49 @@ def beside_video(options: Options) -> list[Result]:
     ]
 
 
+def browsers(options: Options) -> list[Result]:
+    """Browsers in one session: the composed picture, then pictures forwarded, then Janus forwarding."""
+    results = []
+    for n in webrtc.SIZES:
+        for forwarded in (False, True):
+            # Not the median of several: what is shown is that a session of this size holds, and each run is long.
+            found = webrtc.load(
+                webrtc.Gathering(n, forwarded), port=options.port, cpu=SERVER_CPU, seconds=options.seconds
+            )
+            name = f"browsers, {'3 pictures forwarded to each' if forwarded else 'the composed picture'}"
+            results.append(_browsers_result(name, n, found, judged=True))
+        results.append(_janus_browsers(n, options))
+    return results
+
+
+def _janus_browsers(n: int, options: Options) -> Result:
+    name = "Janus AudioBridge and VideoRoom, 3 pictures forwarded to each"
+    try:
+        found = webrtc.janus(n, port=options.port, cpu=SERVER_CPU, seconds=options.seconds)
+    except OSError as error:  # it isn't there, or it gave up
+        return Result(name, n, note=str(error).splitlines()[0])
+    return _browsers_result(name, n, found, judged=False)
+
+
+def _browsers_result(name: str, n: int, found: dict[str, float], *, judged: bool) -> Result:
+    rounded = {key: round(value, 4) for key, value in found.items()}
+    if found["generator_busy"] > webrtc.BUSY:
+        return Result(name, n, rounded, note="**not shown**: the generator was too busy")
+    if not judged:
+        return Result(name, n, rounded)
+    met = found["there"] == n and found["loss"] < LOSS and found["fps_least"] >= webrtc.FULL and found["restarts"] == 0
+    met = met and found["watchers"] == n
+    return Result(name, n, rounded, "all there on one core, loss < 0.5 %, all pictures at full rate", met)
+
+
+def joins(options: Options) -> list[Result]:
+    """From the offer to the first sound and the first picture, in a small session at rest."""
+    found = webrtc.idle_joins(6, 20, port=options.port, cpu=SERVER_CPU)
+    met = found["refused"] == 0 and max(found.get("heard_p50_ms", np.inf), found.get("seen_p50_ms", np.inf)) < 1000
+    rounded = {key: round(value, 2) for key, value in found.items()}
+    return [Result("a browser joins", 6, rounded, "first sound and picture p50 < 1 s", met)]
+
+
 SCENARIOS: dict[str, Callable[[Options], list[Result]]] = {
     "kernel": kernel,
     "crowded": crowded,
@@ -409,6 +452,8 @@ SCENARIOS: dict[str, Callable[[Options], list[Result]]] = {
     "glass": glass_to_glass,
     "beside": beside_video,
     "janus": janus,
+    "browsers": browsers,
+    "join": joins,
 }
 
 

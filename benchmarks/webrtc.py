@@ -37,6 +37,8 @@ SETTLE = 5.0
 """Seconds from the last one's keys to the count: layers are chosen, roster and estimates settle."""
 BUSY = 0.9
 """Of the generator's CPU: beyond, what is missing may be its own fault."""
+FULL = 0.95 * RATE
+"""Pictures a second that count as all of them: the count begins and ends anywhere."""
 KINDS = (("video", "bridge.worker.video.process"), ("audio", "bridge.worker.process"), ("control", "server.cli"))
 STAGES = ("answered", "checked", "keyed", "heard", "seen")
 
