@@ -266,7 +266,6 @@ def bearer(headers: Iterable[tuple[str, str]]) -> str:
     return ""
 
 
-
 class Verdict(enum.Enum):
     PROVED = "proved"
     MISSING = "missing"

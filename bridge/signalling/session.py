@@ -334,9 +334,7 @@ class Session:
         if not self._ended:
             self.stack.emit(event)
 
-    def end(
-        self, code: int, reason: str, local: bool, now: float, headers: tuple[tuple[str, str], ...] = ()
-    ) -> None:
+    def end(self, code: int, reason: str, local: bool, now: float, headers: tuple[tuple[str, str], ...] = ()) -> None:
         """Tell the conference, once."""
         if self._ended:
             return
