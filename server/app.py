@@ -409,6 +409,8 @@ class Assembly:
             ),
             video=settings.video.enabled,
             present=settings.video.presentation,
+            tiles=derived.tiles(settings)[0],
+            ad_hoc=settings.rooms.ad_hoc,
         )
         live = LiveSockets(focus, lambda: control.run(lambda now: None), bug=control.failed)
         control.show(live)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import hmac
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ HELD = 86400
 """Seconds that a browser may keep what never changes under its name (fonts, other people's code) without asking."""
 CONFERENCE_HOURS = 12.0
 """That a token lives which a PIN was given for: whoever comes back after the midday break keys none."""
+TEST = "essai"
+"""Rooms whose names begin so are opened by tests of connections."""
 FILES = 256
 """Kept in memory; the page has some dozen."""
 
@@ -165,6 +168,10 @@ class Door:
     """Calls have pictures."""
     present: bool = True
     """And a second one, for what is shown."""
+    tiles: int = 0
+    """Others' pictures that a call may have besides, each by itself."""
+    ad_hoc: bool = False
+    """Rooms open by being called: a page may test its connection in one that nobody else knows."""
 
     def about(self, name: str, token: str, host: str) -> dict[str, Any]:
         """Raises Said."""
@@ -177,10 +184,12 @@ class Door:
             except BadLink as error:
                 raise Said(401, error.fault, str(error)) from None
             role, person = link.role, link.name or None
+        domain = self.domain(host)
         return {
             "room": room.name,
             "title": room.shown,
-            "sip": f"sip:{room.name}@{self.domain(host)}",
+            "sip": f"sip:{room.name}@{domain}",
+            "test": f"sip:{TEST}-{secrets.token_hex(8)}@{domain}" if self.ad_hoc else None,
             "socket": "/sip",
             "live": f"/r/{room.name}/live",
             "pin": bool(room.guest_pin),
@@ -192,6 +201,7 @@ class Door:
             "ice_servers": self._servers(room, role),
             "video": self.video and room.video,
             "present": self.video and self.present and room.video,
+            "tiles": self.tiles if self.video and room.video else 0,
             "name": person,
         }
 

@@ -153,6 +153,7 @@ class Double:
             "ice_servers": [],
             "video": True,
             "present": True,
+            "tiles": 9,
             "name": None,
         } | ROOMS[room]
         return JSONResponse(known | ({"role": "guest", "name": None} if token == "pinned" else {}))
@@ -252,6 +253,9 @@ class Double:
             case {"type": "mute", "muted": muted}:
                 self._me["muted"] = muted
                 await live.send_json(self._roster())
+            case {"type": "tiles", "tiles": tiles}:
+                shows = {one["mid"]: one["participant"] for one in tiles if not one["paused"]}
+                await live.send_json({"type": "tiles", "shows": shows, "reasons": {}})
             case {"type": "lock", "locked": locked}:
                 self._state["locked"] = locked
                 await live.send_json({"type": "state"} | self._state)

@@ -252,3 +252,33 @@ def test_the_connection_test(seen: Any, double: Double) -> None:
     page.locator(".actions .primary").click()
     page.locator(".summary:is(.good, .fair, .bad)").wait_for(timeout=60000)
     look(page, "71-test-done")
+
+
+def test_the_gallery(seen: Any, double: Double) -> None:
+    open_page, look, words, size = seen
+    page = open_page(f"{double.url}/r/demo")
+    page.locator(".preview video").wait_for()
+    enter(page, words)
+    until(page, "document.querySelector('.stage video').videoWidth > 0")
+    double.people(*CROWD)
+    page.keyboard.press("Alt+Shift+KeyG")
+    shown = "[...document.querySelectorAll('.cell video')].filter((one) => one.videoWidth && !one.hidden).length"
+    until(page, f"{shown} === 4")
+    assert page.locator(".stage > video").is_hidden()
+    double.levels("b", a=-14, b=-41, c=-28)
+    page.locator(".cell.speaks", has_text="Olivier").wait_for()
+    page.wait_for_timeout(300)
+    look(page, "80-gallery")
+    page.locator(".cell", has_text="Marie").locator(".pin").press("Enter")
+    page.locator(".cell:first-child", has_text="Marie").wait_for()
+    assert page.evaluate("document.activeElement.className").endswith("pin on")
+    look(page, "81-gallery-pinned")
+    double.state(presenting="b")
+    page.locator(".cell.content").wait_for()
+    crowd = [person(f"{number}", f"Personne {number}", video=number % 3 > 0) for number in range(30)]
+    double.people(*CROWD, *crowd)
+    page.locator(".pager").get_by_role("button").last.click()
+    page.wait_for_timeout(600)
+    look(page, "82-gallery-pages")
+    press(page, words["more"])
+    look(page, "83-gallery-more")

@@ -1,5 +1,6 @@
 // One person's presence in the room: the call, the room's socket beside it, what this device sends, and coming back.
 import { socketAddress } from "./door.js";
+import { Gallery } from "./gallery.js";
 import { spoken, t } from "./i18n.js";
 import { Live } from "./live.js";
 import { canShare } from "./media.js";
@@ -46,6 +47,7 @@ export class Meeting extends Model {
     Object.assign(this, { down: null, stream: null, heldByHost: false, name });
     [this.#about, this.#phone, this.#token, this.#room] = [about, phone, token, room];
     [this.#devices, this.#tell] = [devices, tell];
+    this.gallery = new Gallery({ limit: about.video ? (about.tiles ?? 0) : 0, room, tell });
   }
 
   get canShare() {
@@ -166,6 +168,7 @@ export class Meeting extends Model {
       note(this.#about.room, { joined: Date.now() });
       this.#moved(true);
       this.#voice();
+      this.gallery.follow(this.#call);
     }
     const known = this.#named;
     this.#named = this.#call.id;
@@ -176,7 +179,11 @@ export class Meeting extends Model {
     const hello = () => ({ call: this.#named, token: this.#token, language: spoken() });
     this.#live = new Live(socketAddress(this.#about.live), hello);
     this.#room.hear(this.#live);
-    this.#live.addEventListener("up", ({ detail }) => detail && this.#room.send("mute", { muted: !this.microphoneOn }));
+    this.#live.addEventListener("up", ({ detail }) => {
+      if (!detail) return;
+      this.#room.send("mute", { muted: !this.microphoneOn });
+      this.gallery.again();
+    });
   }
 
   #moved(accepted = this.#call?.established) {
@@ -213,6 +220,7 @@ export class Meeting extends Model {
     this.#call = null; // that it ends is no news any more
     call?.hangUp();
     this.#live?.close();
+    this.gallery.close();
     this.set({ phase: "over", over, sharing: false });
   }
 

@@ -15,6 +15,7 @@ export class Room extends Model {
 
   constructor({ title, role, lobby }, tell) {
     super({ you: null, role, title, participants: [], levels: {}, speaker: null, chat: [], unread: 0, chatOpen: false });
+    Object.assign(this, { shows: {}, unshown: null });
     const state = { place: lobby && role !== "host" ? "lobby" : "room", locked: false, layout: null, layouts: [], presenting: null };
     Object.assign(this, state, { recording: false, up: null, connected: true });
     this.#tell = tell;
@@ -32,9 +33,10 @@ export class Room extends Model {
     return this.participants.find((one) => one.id === id)?.name ?? "";
   }
 
-  send(type, fields = {}) {
+  /** Whether it was sent; `quiet`: the person need not know. */
+  send(type, fields = {}, { quiet = false } = {}) {
     if (this.#live?.send({ type, ...fields })) return true;
-    this.#tell(t("news.offline"), { urgent: true, kind: "warning" });
+    if (!quiet) this.#tell(t("news.offline"), { urgent: true, kind: "warning" });
     return false;
   }
 
@@ -47,7 +49,11 @@ export class Room extends Model {
     on("state", this.#state);
     on("levels", ({ levels, speaker }) => this.set({ levels, speaker }));
     on("quality", (quality) => this.set({ up: upwards(quality) }));
-    on("refused", ({ message }) => this.#tell(message, { urgent: true, kind: "warning" }));
+    on("tiles", ({ shows }) => this.set({ shows }));
+    on("refused", ({ of, code, message }) => {
+      if (of === "tiles") this.set({ unshown: { code } });
+      else this.#tell(message, { urgent: true, kind: "warning" });
+    });
   }
 
   openChat(chatOpen) {

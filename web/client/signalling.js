@@ -1,4 +1,5 @@
 // Calls: JsSIP's user agent, one INVITE into the room, and re-INVITEs that do not end the call when they fail.
+import { flattened, layered } from "./layers.js";
 import { candidates, withContent, withoutCandidates } from "./sdp.js";
 import { Wire } from "./wire.js";
 
@@ -79,6 +80,7 @@ export class Call extends EventTarget {
   #without;
   #turn = Promise.resolve();
   #sending = {};
+  #tiles = [];
 
   /**
    * `sip` is whom to call; `token`, or null; `tracks` `{microphone, camera, content}`, each may be null: listen only;
@@ -141,6 +143,26 @@ export class Call extends EventTarget {
     return this.#send("content", null);
   }
 
+  /** Receivers of single people's pictures, `{mid, track}`, of which the server sends. */
+  get tiles() {
+    const open = this.#tiles.filter((tile) => tile.currentDirection === "recvonly");
+    return open.map(({ mid, receiver }) => ({ mid, track: receiver.track }));
+  }
+
+  /** Have `count` of them, if the server has them; they stay. Throws NotAccepted. */
+  async receiveTiles(count) {
+    const missing = count - this.#tiles.length;
+    if (missing <= 0 || !this.established) return;
+    for (let each = 0; each < missing; each++)
+      this.#tiles.push(this.connection.addTransceiver("video", { direction: "recvonly" }));
+    try {
+      await this.reoffer();
+    } catch (error) {
+      for (const tile of this.#tiles.splice(-missing)) tile.stop();
+      throw error;
+    }
+  }
+
   /** A new offer; one after the other. `iceRestart`: over whatever network there is now (RFC 8445 §2.4). */
   reoffer({ iceRestart = false } = {}) {
     const turn = this.#turn.then(() => this.#offer(iceRestart));
@@ -154,12 +176,16 @@ export class Call extends EventTarget {
 
   #open(connection, { microphone, camera, content }, video) {
     this.connection = connection;
-    const add = (kind, track) =>
-      connection.addTransceiver(track ?? kind, { direction: track ? "sendrecv" : "recvonly", streams: [this.remote] });
+    const add = (kind, track, more) =>
+      connection.addTransceiver(track ?? kind, { direction: track ? "sendrecv" : "recvonly", streams: [this.remote], ...more });
     this.#sending.microphone = add("audio", microphone);
-    if (video) this.#sending.camera = add("video", camera);
+    if (video) this.#sending.camera = layered((more) => add("video", camera, more));
     if (content) this.#sending.content = connection.addTransceiver(content, { direction: "sendonly" });
-    connection.addEventListener("track", ({ track }) => this.#hear(track));
+    const { microphone: voice, camera: picture } = this.#sending;
+    connection.addEventListener("track", ({ track, transceiver }) => {
+      if (transceiver === voice || transceiver === picture) this.#hear(track);
+    });
+    connection.addEventListener("signalingstatechange", () => connection.signalingState === "stable" && flattened(picture?.sender));
     connection.addEventListener("connectionstatechange", () => this.#tell("media", connection.connectionState));
   }
 

@@ -48,6 +48,19 @@ tone.connect(new GainNode(sound, { gain: 0.1 })).connect(out);
 tone.start();
 const stream = new MediaStream([...canvas.captureStream(12).getTracks(), ...out.stream.getTracks()]);
 
+/** Pictures go out by every line in which the page receives some. Given to JsSIP they'd miss those with layers (RFC 8829 §5.10). */
+function pictures(connection) {
+  if (connection.signalingState !== "have-remote-offer") return;
+  const lines = connection.remoteDescription.sdp.split(/^(?=m=)/m).filter((one) => one.startsWith("m=video"));
+  for (const line of connection.getTransceivers()) {
+    const offer = lines.find((one) => one.includes(`a=mid:${line.mid}\r`));
+    const direction = /^a=(sendrecv|recvonly)\r/m.exec(offer ?? "")?.[1];
+    if (!direction) continue;
+    line.sender.replaceTrack(stream.getVideoTracks()[0]);
+    line.direction = direction === "sendrecv" ? direction : "sendonly";
+  }
+}
+
 const REFUSED = { full: 503, declined: 603, gone: 404, media: 488 };
 const agent = new JsSIP.UA({
   sockets: [new JsSIP.WebSocketInterface(`ws://${location.host}/sip?bridge`)],
@@ -66,9 +79,11 @@ agent.on("newRTCSession", ({ session, request, originator }) => {
     event.reject({ status_code: window.refusing });
   });
   for (const event of ["ended", "failed"]) session.on(event, () => (call.ended = true));
-  const tracks = new MediaStream(stream.getTracks().filter((track) => track.kind === "audio" || request.body.includes("m=video")));
-  session.on("peerconnection", ({ peerconnection }) => (call.connection = peerconnection));
-  session.answer({ mediaStream: tracks, pcConfig: { bundlePolicy: "max-bundle" } });
+  session.on("peerconnection", ({ peerconnection }) => {
+    call.connection = peerconnection;
+    peerconnection.addEventListener("signalingstatechange", () => pictures(peerconnection));
+  });
+  session.answer({ mediaStream: new MediaStream(stream.getAudioTracks()), pcConfig: { bundlePolicy: "max-bundle" } });
   call.connection = session.connection;
 });
 agent.start();

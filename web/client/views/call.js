@@ -4,6 +4,7 @@ import { t } from "../i18n.js";
 import { Model } from "../model.js";
 import { playOn } from "../sound.js";
 import { chatPanel } from "./chat.js";
+import { galleryView } from "./gallery.js";
 import { morePanel, openConnection } from "./more.js";
 import { rosterPanel } from "./roster.js";
 import { toasts } from "./toasts.js";
@@ -17,6 +18,8 @@ function title({ meeting, room }) {
   const record = h("span", { class: "flag record" }, icon("record"), h("span", {}, t("flag.recording")));
   const quality = button("signal", "", { class: "quality", onclick: () => openConnection({ meeting, room }) });
   const words = quality.querySelector(".words");
+  const { gallery } = meeting;
+  const view = button(null, "", { class: "view", "aria-keyshortcuts": "Alt+Shift+G", onclick: () => gallery.show(!gallery.on) });
   const caption = h("p", { class: "caption" });
   const stops = [
     room.watch(["locked", "recording"], ({ locked, recording }) => {
@@ -29,18 +32,26 @@ function title({ meeting, room }) {
       const speaks = speaker !== null && room.name(speaker) && t("stage.speaks", { name: room.name(speaker) });
       write(caption, [presents, speaks].filter(Boolean).join(" · "));
     }),
+    gallery.watch(["on"], ({ on }) => {
+      const label = t(on ? "view.toComposed" : "view.toGallery");
+      fill(view, ...button(on ? "layout" : "gallery", t(on ? "view.composed" : "view.gallery")).children);
+      view.setAttribute("aria-label", label);
+      view.title = label;
+      view.hidden = !gallery.able;
+    }),
     meeting.watch(["quality"], ({ quality: grade }) => {
       write(words, t(`quality.${grade}`));
       quality.className = `quality ${grade}`;
     }),
   ];
-  return { element: h("header", { class: "room-top" }, h("h1", { tabIndex: -1 }, room.title), caption, lock, record, quality), stops };
+  return { element: h("header", { class: "room-top" }, h("h1", { tabIndex: -1 }, room.title), caption, lock, record, view, quality), stops };
 }
 
-function stage({ meeting, devices }) {
+function stage({ meeting, room, devices }) {
   const video = h("video", { autoplay: true, muted: true, playsInline: true, "aria-label": t("stage.label") });
   const audio = h("audio", { autoplay: true });
   const nothing = h("div", { class: "no-picture" }, icon("sound"), h("p", {}, t("stage.soundOnly")));
+  const tiles = galleryView({ gallery: meeting.gallery, room });
   const trouble = h("div", { class: "trouble", role: "status" });
   const unlock = button("sound", t("stage.unlock"), { class: "primary unlock", hidden: true });
   const self = h("video", { autoplay: true, muted: true, playsInline: true, class: "self mirror", "aria-label": t("preview.label") });
@@ -51,6 +62,8 @@ function stage({ meeting, devices }) {
     );
   unlock.addEventListener("click", play);
   const stops = [
+    ...tiles.stops,
+    meeting.gallery.watch(["on"], ({ on }) => (video.hidden = on)),
     meeting.watch(["stream"], ({ stream }) => {
       if (!stream) return;
       video.srcObject = stream;
@@ -68,14 +81,14 @@ function stage({ meeting, devices }) {
     }),
     devices.watch(["speakerId"], ({ speakerId }) => playOn(audio, speakerId || undefined)),
   ];
-  const element = h("div", { class: "stage" }, video, nothing, audio, trouble, unlock);
+  const element = h("div", { class: "stage" }, video, nothing, tiles.element, audio, trouble, unlock);
   return { element, video, self, stops };
 }
 
 export function callView({ meeting, room, devices, say }) {
   const panels = new Model({ open: null });
   const news = toasts({ open: (open) => panels.set({ open }) });
-  const seen = stage({ meeting, devices });
+  const seen = stage({ meeting, room, devices });
   const top = title({ meeting, room });
   const bar = toolbar({ meeting, room, devices, panels });
   bar.element.append(seen.self);
@@ -125,6 +138,7 @@ export function callView({ meeting, room, devices, say }) {
     if (event.key === "Escape" && panels.open && !document.querySelector("dialog[open]")) close();
     if (!event.altKey || !event.shiftKey || event.ctrlKey || event.metaKey) return;
     if (event.code === "KeyC") panels.set({ open: panels.open === "chat" ? null : "chat" });
+    else if (event.code === "KeyG") meeting.gallery.show(!meeting.gallery.on);
     else if (event.code in KEYS) meeting[KEYS[event.code]]();
     else return;
     event.preventDefault();

@@ -42,6 +42,22 @@ function layouts({ room }) {
   return { element: box, stop };
 }
 
+/** Between the bridge's one picture and everybody's own. */
+function views(gallery) {
+  const option = (value, on) => {
+    const radio = h("input", { type: "radio", name: "view", value, onchange: () => gallery.show(on) });
+    const element = h("label", { class: "choice plain" }, radio, icon(on ? "gallery" : "layout"), h("span", {}, t(`view.${value}`)));
+    return { radio, element, on };
+  };
+  const options = [option("composed", false), option("gallery", true)];
+  const element = h("fieldset", { class: "layouts" }, h("legend", {}, t("view.title")), h("div", { class: "choices" }, options.map((one) => one.element)));
+  const stop = gallery.watch(["on"], (now) => {
+    element.hidden = !gallery.able;
+    for (const { radio, on } of options) radio.checked = on === now.on;
+  });
+  return { element, stop };
+}
+
 export function openSettings({ devices, meeting }) {
   const fields = deviceFields(devices, { video: meeting.hasVideo });
   openDialog({ title: t(meeting.hasVideo ? "device.title" : "device.titleVoice"), content: () => fields.element, closed: fields.close });
@@ -98,6 +114,10 @@ async function toggleFloat(video) {
 /** The panel's content. `narrow` entries are those that the bar has no room for on a phone. */
 export function morePanel({ room, meeting, devices, stage, video, narrow, self, done }) {
   const chooser = layouts({ room });
+  const { gallery } = meeting;
+  const switcher = views(gallery);
+  const place = h("div", {}, chooser.element);
+  const stop = gallery.watch(["on"], ({ on }) => (place.hidden = on)); // it is of the bridge's picture
   const entry = (shape, words, act) =>
     button(shape, words, {
       class: "entry",
@@ -116,13 +136,15 @@ export function morePanel({ room, meeting, devices, stage, video, narrow, self, 
     entry("gear", t(meeting.hasVideo ? "device.title" : "device.titleVoice"), () => openSettings({ devices, meeting })),
     entry("signal", t("more.connection"), () => openConnection({ meeting, room })),
     entry("full", t(fullScreen() ? "more.exitFull" : "more.full"), () => toggleFullScreen(stage, video)),
-    canFloat(video) && entry("pip", t("more.pip"), () => toggleFloat(video)),
+    !gallery.on && canFloat(video) && entry("pip", t("more.pip"), () => toggleFloat(video)),
     devices.camera && entry("people", t(self.hidden ? "more.showSelf" : "more.hideSelf"), () => (self.hidden = !self.hidden)),
   ];
   return {
     title: t("more.title"),
-    element: h("div", { class: "more" }, chooser.element, h("div", { class: "entries" }, entries), h("p", { class: "hint keys" }, icon("info"), t("more.keys"))),
+    element: h("div", { class: "more" }, switcher.element, place, h("div", { class: "entries" }, entries), h("p", { class: "hint keys" }, icon("info"), t("more.keys"))),
     shown() {},
-    close: chooser.stop,
+    close() {
+      for (const each of [chooser.stop, switcher.stop, stop]) each();
+    },
   };
 }
