@@ -303,7 +303,8 @@ class VideoPlane:
             send = None  # nothing is encoded for whom the tiles are enough
         width, height, rate = largest(send) if send else (*SIZES[0], 30.0)
         limits = [limit for limit in (agreed.max_bitrate, self.settings.max_bitrate) if limit]
-        feedback = agreed.receive[0].feedback if agreed.receive else ()
+        main = agreed.receive[0] if agreed.receive else agreed.send  # who has no camera tells us of ours all the same
+        feedback = main.feedback if main else ()
         spec = SetVideoStream(
             stream=port.stream,
             room=sight.room,

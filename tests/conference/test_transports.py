@@ -131,6 +131,23 @@ def seen(house: House) -> pictures.SetVideoStream:
     return spec
 
 
+def test_who_only_watches_tells_what_came_of_it_as_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    house, desk = bridge()
+    browser = Browser(house)
+    whole = browser.negotiator.offer(browser.local)
+    before, _, after = whole.rpartition(b"a=sendrecv")
+    monkeypatch.setattr(browser.negotiator, "offer", lambda local: before + b"a=recvonly" + after)
+    browser.dial("demo")
+    house.run(2)
+    [id] = desk.open_now
+    desk.say(house, Reached(id, SOMEWHERE), Keyed(id, *KEYS))
+    house.run(1)
+    video = seen(house)
+    assert not video.receive
+    assert video.send is not None
+    assert (video.nack, video.pli, video.fir, video.transport_cc) == (True,) * 4
+
+
 def test_networks_without_udp_are_told_a_tcp_port() -> None:
     settings = TransportSettings(Desk(), {1: BUNDLE}, ("203.0.113.9",), {BUNDLE: 443})
     house = House(transports=settings)
