@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateways.webrtc.identity import Identity
 
-OPUS, VP8, RTX = 111, 96, 97
+OPUS, VP8, RTX, KEYS = 111, 96, 97, 126
 LEVEL, TRANSPORT, MID, RID = 1, 3, 4, 10
 """Header extension ids."""
 LAYERS = (("q", 160, 90, 60_000), ("h", 320, 180, 150_000), ("f", 640, 360, 500_000))
@@ -53,9 +53,10 @@ def offer(number: int, identity: Identity, wish: Wish, ssrc: int, address: tuple
     lines = []
     if wish.audio:
         lines.append(
-            f"m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}\r\n{_common(number, identity, address)}a=mid:0\r\na=sendrecv\r\n"
+            f"m=audio 9 UDP/TLS/RTP/SAVPF {OPUS} {KEYS}\r\n{_common(number, identity, address)}a=mid:0\r\na=sendrecv\r\n"
             f"a=extmap:{LEVEL} urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
             f"a=rtpmap:{OPUS} opus/48000/2\r\na=fmtp:{OPUS} minptime=10;useinbandfec=1\r\n"
+            f"a=rtpmap:{KEYS} telephone-event/8000\r\n"
             f"a=ssrc:{ssrc} cname:b{number}\r\n"
         )
     directions = ([wish.video] if wish.video else []) + ["recvonly"] * wish.tiles
