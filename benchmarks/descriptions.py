@@ -53,7 +53,8 @@ def offer(number: int, identity: Identity, wish: Wish, ssrc: int, address: tuple
     lines = []
     if wish.audio:
         lines.append(
-            f"m=audio 9 UDP/TLS/RTP/SAVPF {OPUS} {KEYS}\r\n{_common(number, identity, address)}a=mid:0\r\na=sendrecv\r\n"
+            f"m=audio 9 UDP/TLS/RTP/SAVPF {OPUS} {KEYS}\r\n{_common(number, identity, address)}"
+            "a=mid:0\r\na=sendrecv\r\n"
             f"a=extmap:{LEVEL} urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
             f"a=rtpmap:{OPUS} opus/48000/2\r\na=fmtp:{OPUS} minptime=10;useinbandfec=1\r\n"
             f"a=rtpmap:{KEYS} telephone-event/8000\r\n"

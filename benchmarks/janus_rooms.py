@@ -16,6 +16,8 @@ from .descriptions import CAMERA, Wish
 from .janus import JanusServer
 
 ROOM = 1
+FAILURES = 3
+"""Requests in a row without an answer, each after 10 s, after which nobody else is let in."""
 LAYER = {360: 2, 180: 1, 90: 0}
 """Substreams by height; their order is told with the offer."""
 
@@ -76,18 +78,24 @@ class JanusRooms(JanusServer):
 
     def _work(self) -> None:
         self._socket.settimeout(10)
+        failures = 0
         while not self._over.is_set():
             try:
                 number, text, answers = self._wanted.get(timeout=0.2)
             except queue.Empty:
                 self._drain()
                 continue
+            if failures >= FAILURES:
+                self._found.put((number, "Janus answers no more"))
+                continue
             try:
                 if answers:
                     self._talk(self._handles[number], {"request": "start"}, ("answer", text))
                 else:
                     self._found.put((number, self._asked(number, text)))
+                failures = 0
             except OSError as error:
+                failures += isinstance(error, TimeoutError)
                 self._found.put((number, f"Janus: {error}"))
 
     def _asked(self, number: int, offer: str) -> str:

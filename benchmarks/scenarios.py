@@ -396,36 +396,31 @@ def beside_video(options: Options) -> list[Result]:
 
 def browsers(options: Options) -> list[Result]:
     """Browsers in one session: the composed picture, then pictures forwarded, then Janus forwarding."""
+    where: dict[str, Any] = {"port": options.port, "cpu": SERVER_CPU, "seconds": options.seconds}
     results = []
     for n in webrtc.SIZES:
         for forwarded in (False, True):
-            # Not the median of several: what is shown is that a session of this size holds, and each run is long.
-            found = webrtc.load(
-                webrtc.Gathering(n, forwarded), port=options.port, cpu=SERVER_CPU, seconds=options.seconds
-            )
             name = f"browsers, {'3 pictures forwarded to each' if forwarded else 'the composed picture'}"
-            results.append(_browsers_result(name, n, found, judged=True))
-        results.append(_janus_browsers(n, options))
+            run = partial(webrtc.load, webrtc.Gathering(n, forwarded), **where)
+            results.append(_browsers_result(name, n, run, judged=True))
+        name = "Janus AudioBridge and VideoRoom, 3 pictures forwarded to each"
+        results.append(_browsers_result(name, n, partial(webrtc.janus, n, **where), judged=False))
     return results
 
 
-def _janus_browsers(n: int, options: Options) -> Result:
-    name = "Janus AudioBridge and VideoRoom, 3 pictures forwarded to each"
+def _browsers_result(name: str, n: int, run: Callable[[], dict[str, float]], *, judged: bool) -> Result:
+    """One run, not the median of several: what is shown is that a session of this size holds."""
     try:
-        found = webrtc.janus(n, port=options.port, cpu=SERVER_CPU, seconds=options.seconds)
-    except OSError as error:  # it isn't there, or it gave up
-        return Result(name, n, note=str(error).splitlines()[0])
-    return _browsers_result(name, n, found, judged=False)
-
-
-def _browsers_result(name: str, n: int, found: dict[str, float], *, judged: bool) -> Result:
+        found = run()
+    except OSError as error:  # it isn't there, or it gave up: the others go on
+        return Result(name, n, note=str(error).split("\n")[0])
     rounded = {key: round(value, 4) for key, value in found.items()}
     if found["generator_busy"] > webrtc.BUSY:
         return Result(name, n, rounded, note="**not shown**: the generator was too busy")
     if not judged:
         return Result(name, n, rounded)
-    met = found["there"] == n and found["loss"] < LOSS and found["fps_least"] >= webrtc.FULL and found["restarts"] == 0
-    met = met and found["watchers"] == n
+    there = found["there"] == found["watchers"] == n and found["restarts"] == 0
+    met = there and found["loss"] < LOSS and found["fps_least"] >= webrtc.FULL
     return Result(name, n, rounded, "all there on one core, loss < 0.5 %, all pictures at full rate", met)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -76,6 +77,7 @@ def served(port: int, *, cpu: int) -> Iterator[WholeServer]:
     try:
         yield server
     finally:
+        _errors(server)
         server.stop()
 
 
@@ -153,6 +155,13 @@ def load(gathering: Gathering, *, port: int, cpu: int, seconds: float) -> dict[s
     found["video_beat_p99_ms"] = float(np.median(beats.video)) if beats.video else float("nan")
     found["restarts"] = beats.restarts
     return found
+
+
+def _errors(server: WholeServer) -> None:
+    """What went wrong, for whoever watches the run."""
+    for line in server.log.read_text().splitlines():
+        if "[error" in line or "[critical" in line:
+            print(line, file=sys.stderr)
 
 
 def _attend(crowd: Browsers, pages: Pages, callers: WebCallers, gathering: Gathering):  # type: ignore[no-untyped-def]
