@@ -92,7 +92,10 @@ def test_a_flood_of_one_kind_is_sampled_and_counted() -> None:
 
 
 @pytest.fixture
-def _as_it_was() -> Iterator[None]:
+def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # A logger that is kept would write to this test's standard error for good.
+    configure = structlog.configure
+    monkeypatch.setattr(structlog, "configure", lambda **k: configure(**k | {"cache_logger_on_first_use": False}))
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
