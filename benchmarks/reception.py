@@ -147,7 +147,8 @@ class Streams:
         waiting = self._arrivals.waiting()
         said = []
         for row in waiting[self._due[waiting] <= now].tolist():
-            self._due[row] = max(self._due[row] + FEEDBACK_EVERY, now)
+            following = self._due[row] + FEEDBACK_EVERY
+            self._due[row] = following if following > now else now + FEEDBACK_EVERY
             message = self._arrivals.take(row, int(own[row]), 0)
             if message is not None:
                 said.append((row, rtcp.build([feedback.write(message)])))
