@@ -306,8 +306,10 @@ class VideoStream:
             yield attribute("rtcp-mux")
             if agreed.transport is not None and line.media.has("rtcp-rsize"):
                 yield attribute("rtcp-rsize")
-        yield from header_extension.lines(agreed.extensions)
-        yield from simulcast.lines(agreed.layers)
+        # Layers are taken though nothing is sent now: a browser whose camera is closed can't have them later otherwise.
+        named = replace(agreed.extensions, rid=line.extensions.rid, repaired_rid=line.extensions.repaired_rid)
+        yield from header_extension.lines(named)
+        yield from simulcast.lines(line.layers)
         yield from self._marks(labelled or line.media.has("content"), labelled)
         if agreed.transport is not None:
             yield from self._transport_lines(agreed.transport.local, agreed.mid, agreed.direction)
@@ -552,7 +554,7 @@ class VideoStream:
             transport=over,
             bundled=bundled,
             mid=mid,
-            layers=line.layers if direction.receives else (),
+            layers=line.layers,  # a browser tells the RIDs of its streams once, not again when its camera opens
         )
 
 

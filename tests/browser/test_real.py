@@ -86,10 +86,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
 
 @pytest.fixture
 def join(visit: Callable[..., Any], served: Bridge) -> Callable[..., Any]:
-    """``join(room, name, frequency, colour)``: a page that is in the room and hears."""
+    """``join(room, name, frequency, colour, script)``: a page that is in the room and hears."""
 
-    def come(room: str, name: str, frequency: int, colour: str) -> Any:
+    def come(room: str, name: str, frequency: int, colour: str, script: str = "") -> Any:
         page = visit("about:blank")
+        page.context.add_init_script(script)
         page.context.add_init_script(DEVICE % [frequency, colour])
         page.goto(f"{served.http}/r/{room}")
         page.locator(".preview video").wait_for()
@@ -165,3 +166,62 @@ def test_muting_is_heard_and_seen(join: Callable[..., Any], served: Bridge) -> N
     anna.get_by_role("button", name="Lever la main").click()
     anna.get_by_role("button", name="1re dans la file").wait_for()
     ben.locator(".people li", has_text="Anna").get_by_text("main levée, 1re").wait_for()
+
+
+OPENED = """
+(() => {
+  const Before = RTCPeerConnection;
+  window.opened = [];
+  window.RTCPeerConnection = class extends Before {
+    constructor(...how) {
+      super(...how);
+      opened.push(this);
+    }
+  };
+  window.streams = async (type) =>
+    [...(await opened[0].getStats()).values()].filter((one) => one.type === type && one.kind === "video");
+  window.composed = async () => (await streams("inbound-rtp")).find(({ mid }) => mid === "1")?.framesDecoded ?? 0;
+})();
+"""
+TILE = """
+(name) => {
+  const cell = [...document.querySelectorAll(".cell")].find((one) => one.querySelector(".name").textContent === name);
+  const video = cell?.querySelector("video");
+  if (!video?.videoWidth || video.hidden) return "";
+  const pen = new OffscreenCanvas(8, 8).getContext("2d");
+  pen.drawImage(video, 0, 0, 8, 8);
+  const [red, green, blue] = pen.getImageData(7, 1, 1, 1).data;
+  return green < 90 && red > 140 ? "red" : green < 90 && blue > 140 ? "blue" : "other";
+}
+"""
+
+
+def test_the_gallery_shows_each_by_itself(
+    visit: Callable[..., Any], join: Callable[..., Any], served: Bridge, tmp_path: Path
+) -> None:
+    room = open_room(served, "tiles")
+    anna, ben = join(room, "Anna", ANNA, RED, OPENED), join(room, "Ben", BEN, BLUE, OPENED)
+    until(anna, f"({SEES})('blue')", 20.0)
+    host, port = served.udp
+    with Baresip(tmp_path, tone=PHONE) as phone:
+        phone.call(f"sip:{room}@{host}:{port}")
+        until(anna, "document.querySelector('.tool[aria-label^=\"Participants, 3\"]')")
+        anna.get_by_role("button", name="Passer à la galerie").click()
+        until(anna, f"({TILE})('Ben') === 'blue'", 20.0)
+        assert anna.locator(".cell").count() == 2
+        layers = "streams('outbound-rtp').then((found) => found.filter((one) => one.framesSent).map(({ rid }) => rid).sort())"
+        until(ben, f"{layers}.then((rids) => rids.length > 1)", 20.0)
+        anna.wait_for_timeout(700)
+        before = anna.evaluate("composed()")
+        anna.wait_for_timeout(1000)
+        assert anna.evaluate("composed()") == before > 0
+        ben.get_by_role("button", name="Fermer la caméra", exact=True).click()
+        until(anna, f"({TILE})('Ben') === ''", 20.0)
+        ben.get_by_role("button", name="Ouvrir la caméra", exact=True).click()
+        until(anna, f"({TILE})('Ben') === 'blue'", 20.0)
+        ben.get_by_role("button", name="Partager l'écran").click()
+        until(anna, f"({TILE})('Écran de Ben')", 20.0)
+        hears(anna, BEN, PHONE, but=ANNA)
+    anna.keyboard.press("Alt+Shift+KeyG")
+    until(anna, f"composed().then((now) => now > {before})", 20.0)
+    until(anna, f"({SEES})('blue')", 20.0)

@@ -240,6 +240,17 @@ def test_simulcast_outlives_a_camera_that_is_off() -> None:
     assert 10 in {each.id for each in line.extmaps}
 
 
+def test_layers_are_taken_of_a_camera_that_is_off() -> None:
+    """Chromium offers them all the same, and can't have them later if they were refused once."""
+    off = OFFERS["chromium"].replace(b"a=sendonly", b"a=inactive").replace(b"a=sendrecv", b"a=recvonly")
+    answer, agreed = negotiator().answer(off, HERE)
+    assert agreed.video is not None
+    assert [layer.rid for layer in agreed.video.layers] == ["q", "h", "f"]
+    line = sdp.parse(answer).media[1]
+    assert line.first("simulcast") == "recv q;h;f"
+    assert 10 in {each.id for each in line.extmaps}
+
+
 @settings(max_examples=20, deadline=None)  # descriptions of 20 kB
 @given(st.data())
 def test_whatever_becomes_of_the_lines_theirs_and_ours_have_as_many(data: st.DataObject) -> None:

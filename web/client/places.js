@@ -2,14 +2,14 @@
 
 const GAP = 8; // px
 const SHAPE = 16 / 9;
-const CHOSEN = { wide: 0.78, high: 0.66 }; // of the width, or of the height, that the chosen one gets
+const CHOSEN = { wide: 0.78, high: 0.66 }; // of the width, or of the height, that the chosen one gets at most
 
 /** `count` places `{x, y, width, height}` in whole pixels within `box`; the first is the chosen one, if there is one. */
 export function arrange(count, box, chosen = false) {
   if (!chosen || count < 2) return even(count, { x: 0, y: 0, ...box });
   const wide = box.width > box.height;
-  const width = wide ? Math.floor((box.width - GAP) * CHOSEN.wide) : box.width;
-  const height = wide ? box.height : Math.floor((box.height - GAP) * CHOSEN.high);
+  const width = wide ? Math.floor(Math.min((box.width - GAP) * CHOSEN.wide, box.height * SHAPE)) : box.width;
+  const height = wide ? box.height : Math.floor(Math.min((box.height - GAP) * CHOSEN.high, box.width / SHAPE));
   const rest = wide
     ? { x: width + GAP, y: 0, width: box.width - width - GAP, height }
     : { x: 0, y: height + GAP, width, height: box.height - height - GAP };

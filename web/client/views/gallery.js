@@ -33,12 +33,11 @@ function cell({ key, content }, gallery) {
     },
     picture(track) {
       if (video.srcObject?.getTracks()[0] !== track) video.srcObject = track ? new MediaStream([track]) : null;
-      video.hidden = !track;
-      card.hidden = Boolean(track);
+      video.hidden = !track; // the card is seen through it until there is a picture
     },
     lie({ x, y, width, height }) {
       Object.assign(element.style, { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` });
-      element.classList.toggle("small", width < 220);
+      element.classList.toggle("tiny", width < 220);
     },
   };
 }
