@@ -402,14 +402,18 @@ def browsers(options: Options) -> list[Result]:
         for forwarded in (False, True):
             name = f"browsers, {'3 pictures forwarded to each' if forwarded else 'the composed picture'}"
             run = partial(webrtc.load, webrtc.Gathering(n, forwarded), **where)
-            results.append(_browsers_result(name, n, run, judged=True))
+            results.append(_browsers_result(name, n, run, pictures=webrtc.TILES if forwarded else 1))
         name = "Janus AudioBridge and VideoRoom, 3 pictures forwarded to each"
-        results.append(_browsers_result(name, n, partial(webrtc.janus, n, **where), judged=False))
+        results.append(_browsers_result(name, n, partial(webrtc.janus, n, **where)))
     return results
 
 
-def _browsers_result(name: str, n: int, run: Callable[[], dict[str, float]], *, judged: bool) -> Result:
-    """One run, not the median of several: what is shown is that a session of this size holds."""
+def _browsers_result(name: str, n: int, run: Callable[[], dict[str, float]], *, pictures: int = 0) -> Result:
+    """One run, not the median of several: what is shown is that a session of this size holds.
+
+    Args:
+        pictures: that each is to see; 0: it is not judged.
+    """
     try:
         found = run()
     except OSError as error:  # it isn't there, or it gave up: the others go on
@@ -417,10 +421,11 @@ def _browsers_result(name: str, n: int, run: Callable[[], dict[str, float]], *, 
     rounded = {key: round(value, 4) for key, value in found.items()}
     if found["generator_busy"] > webrtc.BUSY:
         return Result(name, n, rounded, note="**not shown**: the generator was too busy")
-    if not judged:
+    if not pictures:
         return Result(name, n, rounded)
     there = found["there"] == found["watchers"] == n and found["restarts"] == 0
-    met = there and found["loss"] < LOSS and found["fps_least"] >= webrtc.FULL
+    seen = found["pictures"] >= pictures and found["fps_least"] >= webrtc.FULL
+    met = there and seen and found["loss"] < LOSS
     return Result(name, n, rounded, "all there on one core, loss < 0.5 %, all pictures at full rate", met)
 
 

@@ -199,8 +199,7 @@ def _tiles(others: list[int]) -> dict[str, object]:
 
 def figures(ran: Ran, peers: Sequence[Peer]) -> dict[str, float]:
     frames, rows = ran.counted.frames, ran.counted.watchers
-    # A picture that was shown for part of the time, before another took its place, is no slow one.
-    whole = frames[frames > 0.2 * RATE]
+    whole = frames[frames > 0.2 * RATE]  # the others are as good as missing
     found = {
         "core_share": sum(ran.cpu) / ran.seconds,
         "loss": ran.loss,
