@@ -255,7 +255,7 @@ def test_the_connection_test(seen: Any, double: Double) -> None:
 
 
 def test_the_gallery(seen: Any, double: Double) -> None:
-    open_page, look, words, size = seen
+    open_page, look, words, _ = seen
     page = open_page(f"{double.url}/r/demo")
     page.locator(".preview video").wait_for()
     enter(page, words)
