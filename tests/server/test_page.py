@@ -125,8 +125,24 @@ def test_relays_are_for_those_who_may_come_in() -> None:
     assert door.about("board", token, "h")["ice_servers"] == servers
 
 
+def test_connections_are_tested_in_a_room_that_nobody_else_knows() -> None:
+    rooms = {"open": RoomSettings("open")}
+    doors = [
+        page.Door(rooms.__getitem__, Links(bytes(32)), Tries(), str, lambda room: [], ad_hoc=on) for on in (True, False)
+    ]
+    first, second = (doors[0].about("open", "", "h")["test"] for _ in range(2))
+    assert first.startswith("sip:essai-")
+    assert first.endswith("@h")
+    assert first != second
+    assert doors[1].about("open", "", "h")["test"] is None
+
+
 def test_what_is_said_of_a_room() -> None:
     about = get("/r/Board/about", BOARD).json()
+    test = about.pop("test")
+    tiles = about.pop("tiles")
+    assert 0 <= tiles <= 32
+    assert test is None or test.startswith("sip:essai-")
     assert about == {
         "room": "board",
         "title": "Conseil",
