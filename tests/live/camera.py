@@ -78,6 +78,7 @@ class Camera(Terminal):
         payload = agreed.send or (agreed.receive[0] if agreed.receive else None)
         if payload is not None:
             self.format = VideoFormat(payload.name, payload.payload_type, payload.fmtp)
+            self.rtx = payload.rtx
         if agreed.srtp_send and agreed.srtp_receive and self.tx is None:
             (suite, ours), (_, theirs) = agreed.srtp_send, agreed.srtp_receive
             self.tx = Session(Policy(ours, Policy.SSRC_ANY_OUTBOUND, srtp_profile=PROFILES[suite]))

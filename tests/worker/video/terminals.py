@@ -327,10 +327,11 @@ class Terminal:
         if self.rx:
             data = self.rx.unprotect(data)
         self._got += 1
-        _, second, sequence, timestamp, ssrc = struct.unpack("!BBHII", data[:12])
+        first, second, sequence, timestamp, ssrc = struct.unpack("!BBHII", data[:12])
+        begin = 16 + 4 * int.from_bytes(data[14:16], "big") if first & 0x10 else 12
+        payload = data[begin:]
         self.packets += 1
-        self.longest = max(self.longest, len(data) - 12)
-        payload = data[12:]
+        self.longest = max(self.longest, len(payload))
         if self.rtx and second & 0x7F == self.rtx:
             sequence, payload = unwrap_rtx(payload)
             ssrc = self.peer_ssrc
