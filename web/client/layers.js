@@ -7,10 +7,18 @@ const LAYERS = [
   { rid: "f", scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
 ];
 
-/** A transceiver that sends in layers, where the browser can. */
-export function layered(add) {
+/** As many as a browser sends of a picture so wide: of a smaller one Chromium would leave out the largest. Where the camera
+ * is still to come, two fit nearly every one. */
+function fitting(width = 640) {
+  if (width >= 960) return LAYERS;
+  return width >= 480 ? LAYERS.slice(1) : [];
+}
+
+/** A transceiver that sends a camera's track in layers, where the browser can. */
+export function layered(add, track) {
+  const sendEncodings = fitting(track?.getSettings().width);
   try {
-    return add({ sendEncodings: LAYERS });
+    return add(sendEncodings.length ? { sendEncodings } : {});
   } catch {
     return add({});
   }

@@ -179,7 +179,7 @@ export class Call extends EventTarget {
     const add = (kind, track, more) =>
       connection.addTransceiver(track ?? kind, { direction: track ? "sendrecv" : "recvonly", streams: [this.remote], ...more });
     this.#sending.microphone = add("audio", microphone);
-    if (video) this.#sending.camera = layered((more) => add("video", camera, more));
+    if (video) this.#sending.camera = layered((more) => add("video", camera, more), camera);
     if (content) this.#sending.content = connection.addTransceiver(content, { direction: "sendonly" });
     const { microphone: voice, camera: picture } = this.#sending;
     connection.addEventListener("track", ({ track, transceiver }) => {
