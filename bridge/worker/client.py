@@ -183,6 +183,8 @@ class Spare:
 class Supervisor(ABC, Generic[Sent, Told]):
     """One media process, whichever it is at the moment; its heirs know what it must be told after a death."""
 
+    patience = STALLED
+
     def __init__(
         self,
         number: int,
@@ -353,7 +355,9 @@ class Supervisor(ABC, Generic[Sent, Told]):
 
     def check(self, now: float) -> None:
         """Call every second or so: a worker that hangs is killed, and replaced like one that died."""
-        if self._process is not None and self._ready is None and now - self._heard > STALLED and not self._stopping:
+        if self._process is None or self._ready is not None or self._stopping:
+            return
+        if now - self._heard > self.patience:
             log.error("worker hangs; replacing it", worker=self.number, silent_s=round(now - self._heard, 1))
             self._process.popen.send_signal(signal.SIGKILL)
             self._heard = now

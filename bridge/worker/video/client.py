@@ -37,8 +37,15 @@ SKIP = 4096
 so that no SRTP packet index comes twice (RFC 3711 §9.1)."""
 
 
+STARVED = 15.0
+"""Seconds without a report after which a video worker is taken for hung. Where there is no time it is the first that
+gets none (:data:`.process.NICE`), and another in its place would get none either, after a second of its imports."""
+
+
 class VideoWorker(Supervisor[VideoCommand, VideoEvent]):
     """One video worker, whichever process it is at the moment."""
+
+    patience = STARVED
 
     def __init__(
         self,
