@@ -122,7 +122,8 @@ def test_the_picture_at_its_full_rate_and_keyframes_by_sip_info(server: Server) 
             cameras.call(room, clips[1], tone=850, codec="VP8"),
         )
         for each in (camera, secure):
-            until(lambda: shows(each.seen, tiles, clips), "both in the picture")  # noqa: B023
+            # A machine that is short of time sends smaller pictures first, and the whole ones when there is room.
+            until(lambda: shows(each.seen, tiles, clips), "both in the picture", 30.0)  # noqa: B023
             well_seen(each.seen, tiles, clips)
         # On a busy machine the bridge leaves frames out: the best of some seconds is what it aims at.
         rates = []

@@ -15,8 +15,11 @@ LATE: Final = 0.05
 """Share of the frames due left out in a second above which it is too much: one in twenty is seen as a stutter."""
 EASY: Final = 0.01
 """Share up to which a second is a good one."""
-TWICE: Final = 2
-"""Seconds in a row that must be too much: first frames of encoders, and a burst of keyframes, are late by nature."""
+IN_A_ROW: Final = 4
+"""Seconds in a row that must be too much: first frames of encoders, and a burst of keyframes, are late by nature, and
+so is what comes while something else on the machine starts. Those that are far too much count twice."""
+FAR: Final = 0.25
+"""Share of the frames left out that is far too much."""
 SETTLE: Final = 3.0
 """Seconds between two steps down: the new encodings begin with a keyframe each, which is work too."""
 RELIEF: Final = 0.85
@@ -81,10 +84,10 @@ class Load:
             Whether the ceiling is another.
         """
         self.share = share
-        self._bad = self._bad + 1 if late > LATE else 0
+        self._bad = self._bad + 1 + (late > FAR) if late > LATE else 0
         if late > EASY:
             self._easy_since = now
-        if self._bad >= TWICE and now - self._moved >= SETTLE:
+        if self._bad >= IN_A_ROW and now - self._moved >= SETTLE:
             return self._down(asked, late, now)
         if self.ceiling != float("inf") and now - max(self._easy_since, self._moved) >= self._patience:
             return self._up(asked, now)
