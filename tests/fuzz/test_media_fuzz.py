@@ -63,7 +63,8 @@ class Call:
         """Slots that are neither free, nor posted to the kernel, nor in a ring."""
         beat = self.bridge.beat
         held = int((beat._jitter._slots >= 0).sum())
-        return beat._pool.slots - beat._pool.free - beat._media._posted - beat._control._posted - held
+        posted = sum(each._posted - each._gone for each in (beat._media, beat._control))
+        return beat._pool.slots - beat._pool.free - posted - held
 
     @property
     def counted(self) -> int:
@@ -277,7 +278,8 @@ def test_a_long_day_of_joins_leaves_and_changes_leaks_nothing() -> None:
             bridge.obey(DropStream(phone.stream))
         bridge.step(300)
         engine = bridge.beat
-        assert engine._pool.slots == engine._pool.free + engine._media._posted + engine._control._posted
+        posted = sum(each._posted - each._gone for each in (engine._media, engine._control))
+        assert engine._pool.slots == engine._pool.free + posted
         assert len(table._free) == table.capacity
         assert not engine._voices._voices
         assert not engine._out._encoders._made

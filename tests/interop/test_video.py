@@ -144,5 +144,5 @@ def test_the_picture_at_its_full_rate_and_keyframes_by_sip_info(server: Server) 
         until(lambda: shows(secure.seen, tiles, clips[1:], cards=1), "a card of the camera that is off", 6.0)
         assert camera.frame_rate(1.0) > 0
         voice.line.offer(voice)
-        until(lambda: {1, 2} == set(sources(secure.seen, tiles, clips)), "the camera again", 6.0)
+        until(lambda: {1, 2} == set(sources(secure.seen, tiles, clips)), "the camera again", 20.0)
         assert camera.errors == secure.errors == 0

@@ -48,6 +48,19 @@ class Camera(Terminal):
     def send_payload(self, payload: bytes, *, marker: bool = True) -> None:
         super().send_payload(self.mutate(payload) if self.mutate else payload, marker=marker)
 
+    def _receive(self, data: bytes, now: float) -> None:
+        """Without the header extension, which the call may have."""
+        if not 192 <= data[1] <= 223:
+            plain = self.rx.unprotect(data) if self.rx else data
+            if plain[0] & 0x10:
+                begin = 16 + 4 * int.from_bytes(plain[14:16], "big")
+                plain = bytes([plain[0] & ~0x10]) + plain[1:12] + plain[begin:]
+            rx, self.rx = self.rx, None
+            super()._receive(plain, now)
+            self.rx = rx
+            return
+        super()._receive(data, now)
+
     def _decoded(self, data: bytes) -> list[Any]:
         found = super()._decoded(data)
         self.bright += [

@@ -327,11 +327,10 @@ class Terminal:
         if self.rx:
             data = self.rx.unprotect(data)
         self._got += 1
-        first, second, sequence, timestamp, ssrc = struct.unpack("!BBHII", data[:12])
-        begin = 16 + 4 * int.from_bytes(data[14:16], "big") if first & 0x10 else 12
-        payload = data[begin:]
+        _, second, sequence, timestamp, ssrc = struct.unpack("!BBHII", data[:12])
         self.packets += 1
-        self.longest = max(self.longest, len(payload))
+        self.longest = max(self.longest, len(data) - 12)
+        payload = data[12:]
         if self.rtx and second & 0x7F == self.rtx:
             sequence, payload = unwrap_rtx(payload)
             ssrc = self.peer_ssrc
