@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -25,6 +26,8 @@ CATCH_UP = 5
 """Beats that may be made up for at once after a stall; beyond that the time is lost for good, and counted."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """mallopt(3)"""
+NICE = -10
+"""Before all else on the machine, where it may be: a voice that comes late is heard by all."""
 FAILURES = 50
 """Beats that may fail (each may lose packet slots) before the process gives way to another."""
 MOST_DESCRIPTORS = 64
@@ -93,6 +96,19 @@ class Link:
         self.open = bool(data)
         return self._frames.feed(data)
 
+    def obey(self, engine: Engine, messages: list[bytes]) -> bool:
+        """Have commands carried out; false when told to stop."""
+        for message in messages:
+            try:
+                command = self._unpack(message)
+            except msgspec.MsgspecError as error:
+                self.send(Trouble(reason=f"not a command: {error}"))
+                continue
+            if isinstance(command, Stop):
+                return False
+            engine.obey(command, time.monotonic())
+        return True
+
     def wait(self, seconds: float) -> bool:
         """Until control says something (true) or the time has passed."""
         return bool(select.select([self._sock], [], [], seconds)[0])
@@ -108,8 +124,27 @@ class Link:
         return None, []
 
 
-def run(link: Link) -> int:
-    """Serve one control process; returns the exit status."""
+class Engine(Protocol):
+    """What a media process keeps going: the beat of its medium."""
+
+    def obey(self, command: Any, now: float) -> None: ...
+
+    def close(self) -> None: ...
+
+
+Kept = TypeVar("Kept", bound=Engine)
+
+
+def serve(
+    link: Link, nice: int, make: Callable[[Begin, list[int]], Kept], keep: Callable[[Kept, Link, list[bytes]], None]
+) -> int:
+    """Serve one control process; returns the exit status.
+
+    Args:
+        nice: the process's priority.
+        make: the engine, of the first command and the descriptors that came with it; raises OSError.
+        keep: keeps it going, with the commands that came along, until told to stop.
+    """
     begin, early = link.first()
     if begin is None:
         return 0
@@ -117,9 +152,9 @@ def run(link: Link) -> int:
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, {begin.cpu})
     with contextlib.suppress(OSError):  # worth having, not worth failing for
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
     try:
-        beat = Beat(begin, link.send, time.monotonic(), link.descriptors)
+        engine = make(begin, link.descriptors)
     except OSError as error:
         link.send(Trouble(reason=str(error)))
         link.flush()
@@ -129,16 +164,21 @@ def run(link: Link) -> int:
     gc.freeze()
     gc.disable()  # collections happen between beats, when there is time
     try:
-        _keep(beat, link, early)
+        keep(engine, link, early)
     finally:
-        beat.close()
+        engine.close()
         link.flush()
     return 0
 
 
+def run(link: Link) -> int:
+    """Serve one control process; returns the exit status."""
+    return serve(link, NICE, lambda begin, fds: Beat(begin, link.send, time.monotonic(), fds), _keep)
+
+
 def _keep(beat: Beat, link: Link, early: list[bytes]) -> None:
     due, beats, failures = time.monotonic(), 0, 0
-    running = _obey(beat, link, early)
+    running = link.obey(beat, early)
     while running and link.open:
         now = time.monotonic()
         if now < due:
@@ -146,7 +186,7 @@ def _keep(beat: Beat, link: Link, early: list[bytes]) -> None:
             if lead and now >= due - lead:
                 beat.receive_ahead()
             elif link.wait(due - lead - now):
-                running = _obey(beat, link, link.commands())
+                running = link.obey(beat, link.commands())
             continue
         if now - due > CATCH_UP * BEAT:
             lost = int((now - due) / BEAT)
@@ -163,23 +203,9 @@ def _keep(beat: Beat, link: Link, early: list[bytes]) -> None:
         due += BEAT + beat.shift(due)
         beats += 1
         link.flush()
-        running = _obey(beat, link, link.commands())
+        running = link.obey(beat, link.commands())
         if beats % 250 == 0 and due - time.monotonic() > BEAT / 2:
             gc.collect(1 if beats % 3000 else 2)
-
-
-def _obey(beat: Beat, link: Link, messages: list[bytes]) -> bool:
-    """Carry commands out; false when told to stop."""
-    for message in messages:
-        try:
-            command = unpack_command(message)
-        except msgspec.MsgspecError as error:
-            link.send(Trouble(reason=f"not a command: {error}"))
-            continue
-        if isinstance(command, Stop):
-            return False
-        beat.obey(command, time.monotonic())
-    return True
 
 
 def keep_memory() -> None:

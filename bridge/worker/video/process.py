@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import os
 import select
 import sys
 import time
@@ -14,7 +12,7 @@ import msgspec
 
 from .. import process
 from ..process import FAILURES, Link
-from ..protocol import Stop, Trouble
+from ..protocol import Trouble
 from ..protocol_video import VideoReport, unpack_video_command
 from .beat import SLOT, VideoBeat
 
@@ -31,34 +29,11 @@ COLLECT = 3.0
 
 def run(link: Link) -> int:
     """Serve one control process; returns the exit status."""
-    begin, early = link.first()
-    if begin is None:
-        return 0
-    if begin.cpu >= 0:
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, {begin.cpu})
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
 
     def emit(event: msgspec.Struct) -> None:
         link.send(event, spare=isinstance(event, VideoReport))
 
-    try:
-        beat = VideoBeat(begin, emit, time.monotonic(), link.descriptors)
-    except OSError as error:
-        emit(Trouble(reason=str(error)))
-        link.flush()
-        return 1
-    link.flush()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        _keep(beat, link, early)
-    finally:
-        beat.close()
-        link.flush()
-    return 0
+    return process.serve(link, NICE, lambda begin, fds: VideoBeat(begin, emit, time.monotonic(), fds), _keep)
 
 
 def _keep(beat: VideoBeat, link: Link, early: list[bytes]) -> None:
@@ -96,18 +71,11 @@ def _keep(beat: VideoBeat, link: Link, early: list[bytes]) -> None:
 
 
 def _obey(beat: VideoBeat, link: Link, messages: list[bytes]) -> bool:
-    """Carry commands out; false when told to stop."""
-    for message in messages:
-        try:
-            command = unpack_video_command(message)
-        except msgspec.MsgspecError as error:
-            link.send(Trouble(reason=f"not a command: {error}"))
-            continue
-        if isinstance(command, Stop):
-            return False
-        beat.obey(command, time.monotonic())
-    link.flush()
-    return True
+    """Carry commands out, and say at once what came of them; false when told to stop."""
+    running = link.obey(beat, messages)
+    if running:
+        link.flush()
+    return running
 
 
 def main() -> int:
